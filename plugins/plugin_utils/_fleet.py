@@ -1,0 +1,152 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fleet: what the three configuration files declare, checked and with every default applied. Pure data."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import typing as t
+
+STANDALONE, ATTACHED = "standalone", "attached-hive"
+LOCAL, SSH = "local", "ssh"
+SYSTEM, USER = "system", "user"
+PREFIXES = {SYSTEM: "/opt/rbee", USER: "~/.local/share/rbee"}
+
+ALL_GPUS = "all"
+
+
+QUEEN_HOST = "queen"
+
+
+@dataclasses.dataclass(frozen=True)
+class Queen:
+    """rbee.conf ``[queen]``.
+
+    hostname, ssh_user, ssh_port, connection: her machine; in attached mode those of the hive she is attached to.
+    api_key: a reference (``env:NAME`` or ``file:PATH``), never the key itself; empty means none.
+    """
+
+    mode: str = STANDALONE
+    attached_hive_alias: str = ""
+    port: int = 8500
+    auto_start: bool = True
+    hostname: str = "localhost"
+    ssh_user: str = ""
+    ssh_port: int = 22
+    connection: str = LOCAL
+    bind: str = "127.0.0.1"
+    api_key: str = ""
+    insecure: bool = False
+    max_request_bytes: int = 8 * 1024 * 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """One entry of a hive's ``workers``. version: one that the catalog has. model: name of a model, or empty.
+
+    gpus: indexes of devices, or ``"all"``. variant: the one build to use, or empty to let the host choose.
+    """
+
+    type: str
+    name: str
+    version: str
+    port: int
+    model: str = ""
+    gpus: str | tuple[int, ...] = ALL_GPUS
+    args: tuple[str, ...] = ()
+    env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    variant: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hive:
+    """hives.conf ``[[hive]]``.
+
+    address: what the queen dials and the hive's services bind.
+    models: all that are to be on this hive, whichever file says so.
+    """
+
+    alias: str
+    hostname: str
+    address: str
+    connection: str = SSH
+    ssh_user: str = ""
+    ssh_port: int = 22
+    hive_port: int = 8600
+    workers: tuple[Worker, ...] = ()
+    models: tuple[str, ...] = ()
+    auto_start: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """models.conf ``[[model]]``. path: absolute, on the controller. file: file name in a Hugging Face repository."""
+
+    name: str
+    source: str = "huggingface"
+    hives: tuple[str, ...] = ()
+    pre_download: bool = True
+    sha256: str = ""
+    url: str = ""
+    path: str = ""
+    file: str = ""
+    revision: str = "main"
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """rbee.conf ``[package]``. Times in seconds."""
+
+    max_concurrent_installs: int = 10
+    ssh_timeout: int = 30
+    health_check_timeout: int = 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Fleet:
+    """Everything declared. The first fields are rbee.conf ``[fleet]``. prefix: ``~`` stands for the host's user.
+
+    hf_token: a reference to the token for Hugging Face; empty means none.
+    """
+
+    name: str = "default"
+    scope: str = SYSTEM
+    prefix: str = PREFIXES[SYSTEM]
+    fetch: str = "host"
+    hf_token: str = ""
+    queen: Queen = Queen()
+    hives: tuple[Hive, ...] = ()
+    models: tuple[Model, ...] = ()
+    package: Package = Package()
+
+    @property
+    def queen_host(self) -> str:
+        """The inventory host of the queen: the hive on her machine, so that one host stands for one machine."""
+        if self.queen.mode == ATTACHED:
+            return self.queen.attached_hive_alias
+        place = machine(self.queen, self.scope)
+        return next((hive.alias for hive in self.hives if machine(hive, self.scope) == place), QUEEN_HOST)
+
+
+def machine(reached: Queen | Hive, scope: str) -> tuple[str, int, str]:
+    """What tells machines apart; in user scope every user of a machine has an installation of their own."""
+    if reached.connection == LOCAL:
+        return ("localhost", 22, "")
+    hostname = "localhost" if is_loopback(reached.hostname) else reached.hostname.lower()
+    return (hostname, reached.ssh_port, reached.ssh_user if scope == USER else "")
+
+
+def slug(name: str) -> str:
+    """A model's name in letters that serve in file names; unique in a fleet."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address only reaches the machine that uses it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "localhost.localdomain")
