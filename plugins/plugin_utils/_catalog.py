@@ -1,0 +1,298 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The catalog: one TOML file a component type, saying where it comes from, how it starts and when it is ready. Pure.
+
+``_catalog_keys`` holds the keys of the format; what no single key can tell is checked here. An entry becomes the same
+dataclasses that specifications are made of.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
+    ANY_PLATFORM,
+    TOOL,
+    File,
+    Health,
+    PythonEnv,
+    Service,
+    Source,
+    Variant,
+)
+from ansible_collections.rbee.fleet.plugins.module_utils._versions import VersionError, in_range
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog_keys import ENTRY, KIND_KEYS, NAME, NO_MODEL
+from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
+from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Path, parse
+
+PLACEHOLDERS = ("release", "files", "data", "prefix", "python", "address", "port", "model", "model_path")
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===?\s*[^\s*;,]+\s*(;.*)?$|@\s*\S+)")
+_PLAIN = ("kind", "summary", "port", "model", "model_format", "command", "model_command", "check", "env", "programs")
+
+
+class CatalogError(ConfigError):
+    """Every mistake of a catalog entry."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """One build of one version."""
+
+    version: str
+    variant: Variant
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A component type. Field by field as in ``docs/catalog.md``.
+
+    port: the default one, 0 for tools. model: ``none``, ``optional`` or ``required``.
+    model_command: appended to the command when a model is served. programs: command line by name in the PATH.
+    releases: in the order of the file: newest version first, preferred variant first.
+    """
+
+    type: str
+    kind: str
+    releases: tuple[Release, ...]
+    summary: str = ""
+    port: int = 0
+    model: str = NO_MODEL
+    model_format: str = ""
+    command: tuple[str, ...] = ()
+    model_command: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    health: Health = dataclasses.field(default_factory=Health)
+    service: Service = dataclasses.field(default_factory=Service)
+    programs: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every version once, newest first."""
+        return tuple(dict.fromkeys(release.version for release in self.releases))
+
+    @property
+    def latest(self) -> str:
+        return self.versions[0]
+
+    def variants(self, version: str) -> tuple[Variant, ...]:
+        """The builds of a version in order of preference. Raises CatalogError, naming the known versions."""
+        found = tuple(release.variant for release in self.releases if release.version == version)
+        if not found:
+            message = f"{self.type} has no version {version!r}; the catalog has {', '.join(self.versions)}"
+            raise CatalogError([Mistake(f"{self.type}.toml", 1, "release", message)])
+        return found
+
+
+class Catalog:
+    """The component types that are known, by name."""
+
+    def __init__(self, entries: t.Mapping[str, Entry]) -> None:
+        self._entries = dict(entries)
+
+    def get(self, type_name: str) -> Entry | None:
+        return self._entries.get(type_name)
+
+    def types(self, kind: str | None = None) -> tuple[str, ...]:
+        """Sorted names, of one kind or of all."""
+        return tuple(sorted(name for name, entry in self._entries.items() if kind in (None, entry.kind)))
+
+    def merged(self, other: Catalog) -> Catalog:
+        """This catalog with the other's entries added; where both know a type, the other's entry stands as a whole."""
+        return Catalog({**self._entries, **other._entries})
+
+
+def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[str], str]) -> Entry:
+    """The entry of ``type_name`` in ``text``.
+
+    where: file name for errors. read_text: the content of a file named in the entry, relative to the entry's folder;
+    it may raise OSError. Raises CatalogError with every mistake.
+    """
+    try:
+        document = parse(where, text)
+    except ConfigError as error:
+        raise CatalogError(error.mistakes) from None
+    reader = Reader(document, [])
+    if not re.fullmatch(NAME, type_name):
+        reader.wrong((), f"the file name is the type and must be like 'my-engine.toml', not {type_name!r}")
+    found = reader.table((), document.data, ENTRY)
+    releases = [_release(reader, ("release", index), item, read_text) for index, item in enumerate(found["release"])]
+    _check_entry(reader, found)
+    if reader.mistakes:
+        raise CatalogError(reader.mistakes)
+    return Entry(
+        type=type_name,
+        releases=tuple(releases),
+        files=tuple(_file(name, content) for name, content in found["files"].items()),
+        health=Health(**found["health"]),
+        service=Service(**found["service"]),
+        **{key: found[key] for key in _PLAIN},
+    )
+
+
+def _file(name: str, content: str | dict[str, t.Any]) -> File:
+    if isinstance(content, str):
+        return File(name, content)
+    return File(name, content["content"], template=content["template"])
+
+
+def _release(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.Callable[[str], str]) -> Release:
+    env = None
+    if found["python"] is not None:
+        env = _python(reader, path + ("python",), found["python"], read_text)
+    if found["source"]:
+        sources = {
+            platform: _source(reader, path + ("source", platform), source, env)
+            for platform, source in found["source"].items()
+        }
+    elif env:
+        sources = {ANY_PLATFORM: Source("python", env=env)}
+    else:
+        sources = {}
+        reader.wrong(path, "has nothing to install; give it [release.source.<platform>] or [release.python]")
+    more = {key: found[key] for key in ("device", "command", "env", "libraries")}
+    variant = Variant(found["variant"], sources, **more)
+    return Release(found["version"], variant)
+
+
+def _python(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.Callable[[str], str]) -> PythonEnv:
+    try:
+        in_range("3.11", found["requires"])
+    except VersionError as error:
+        reader.wrong(path + ("requires",), str(error))
+    requirements, key = found["requirements"], "requirements"
+    if bool(found["lock"]) == bool(requirements):
+        reader.wrong(path, "expected exactly one of lock (a file beside the entry) and requirements (the text itself)")
+    elif found["lock"]:
+        key = "lock"
+        try:
+            requirements = read_text(found["lock"])
+        except (OSError, UnicodeDecodeError) as error:
+            reader.wrong(path + ("lock",), f"{found['lock']} cannot be read: {error}")
+    for line in unpinned(requirements):
+        reader.wrong(path + (key,), f"expected every line pinned like name==1.2.3, not {line!r}")
+    return PythonEnv(found["requires"], requirements, found["torch_backend"], found["overrides"])
+
+
+def unpinned(requirements: str) -> list[str]:
+    """The lines of a requirements text that do not name one exact version or URL."""
+    lines = re.sub(r"\\\n", " ", requirements).splitlines()
+    words = (line.split("#")[0].split(" --hash")[0].strip() for line in lines if not line.lstrip().startswith("#"))
+    return [line for line in words if line and not _PINNED.match(line)]
+
+
+def _source(reader: Reader, path: Path, found: dict[str, t.Any], env: PythonEnv | None) -> Source:
+    """A source whose keys are those its kind has."""
+    kind = found["kind"]
+    fields = KIND_KEYS.get(kind, ())
+    given = [key for key, value in found.items() if value and key != "kind"] if kind else []
+    for key in given:
+        if key not in fields:
+            reader.wrong(path + (key,), f"a source of kind {kind} has no such key; it has {', '.join(fields)}")
+    if kind in ("archive", "file"):
+        _check_origin(reader, path)
+    for key in {"file": ("name",), "bundled": ("name",), "system-package": ("packages", "binary")}.get(kind, ()):
+        _require(reader, path + (key,), f"a source of kind {kind} requires it")
+    if env and kind != "archive":
+        reader.wrong(path, f"a release with [release.python] has no source or sources of kind archive, not {kind}")
+    also = tuple(_also(reader, path + ("also", index), item) for index, item in enumerate(found["also"]))
+    return Source(**{**found, "also": also, "env": env})
+
+
+def _also(reader: Reader, path: Path, found: dict[str, t.Any]) -> Source:
+    _check_origin(reader, path)
+    return Source(kind="archive", **found)
+
+
+def _check_origin(reader: Reader, path: Path) -> None:
+    given = [key for key in ("url", "path") if not _absent(reader, path + (key,))]
+    if len(given) != 1:
+        reader.wrong(path, "expected exactly one of url and path")
+    elif given == ["url"]:
+        _require(reader, path + ("sha256",), "what is downloaded is only accepted by its digest")
+
+
+def _require(reader: Reader, path: Path, why: str) -> None:
+    if _absent(reader, path):
+        reader.wrong(path, f"missing; {why}")
+
+
+def _absent(reader: Reader, path: Path) -> bool:
+    """Whether the file has nothing there, or something empty. A wrong value is not absent: it is reported as wrong."""
+    value: t.Any = reader.document.data
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return True
+    return value in ("", [], {})
+
+
+def _check_entry(reader: Reader, found: dict[str, t.Any]) -> None:
+    """What holds between the keys of an entry."""
+    runs = found["kind"] != TOOL
+    for key in ("command", "port") if runs else ():
+        _require(reader, (key,), f"a {found['kind']} requires it")
+    for key in ("command", "model_command", "check", "env", "files", "health", "service", "port", "programs"):
+        if not runs and key in reader.document.data:
+            reader.wrong((key,), "a tool has nothing to run; remove it")
+    if found["model"] != NO_MODEL:
+        _require(reader, ("model_command",), f"with model = {found['model']!r} it says how the model is served")
+    if found["model"] == NO_MODEL:
+        for key in ("model_command", "model_format"):
+            if found[key]:
+                reader.wrong((key,), "expected only with model = 'optional' or 'required'")
+    if reader.document.data.get("release") == []:
+        reader.wrong(("release",), "expected at least one [[release]]")
+    _check_releases(reader, found["release"])
+    _check_placeholders(reader, found)
+
+
+def _check_releases(reader: Reader, releases: t.Sequence[dict[str, t.Any]]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for index, release in enumerate(releases):
+        path = ("release", index)
+        identity = (release["version"], release["variant"])
+        if identity in seen:
+            reader.wrong(path, f"version {identity[0]} has a variant {identity[1]} already")
+        seen.add(identity)
+        earlier = [other["version"] for other in releases[:index]]
+        if release["version"] in earlier and release["version"] != earlier[-1]:
+            reader.wrong(path, f"keep the variants of version {identity[0]} together, newest version first")
+
+
+def _check_placeholders(reader: Reader, found: dict[str, t.Any]) -> None:
+    without_model = tuple(name for name in PLACEHOLDERS if not name.startswith("model"))
+    for key in ("command", "check"):
+        _check_words(reader, (key,), found[key], without_model)
+    _check_words(reader, ("model_command",), found["model_command"], PLACEHOLDERS)
+    _check_words(reader, ("env",), found["env"], without_model)
+    for name, words in found["programs"].items():
+        _check_words(reader, ("programs", name), words, without_model)
+    _check_words(reader, ("health",), {"path": found["health"]["path"]}, without_model)
+    for name, content in found["files"].items():
+        if isinstance(content, dict) and content["template"]:
+            _check_words(reader, ("files", name), {"content": content["content"]}, without_model)
+    for index, release in enumerate(found["release"]):
+        _check_words(reader, ("release", index, "command"), release["command"], without_model)
+        _check_words(reader, ("release", index, "env"), release["env"], without_model)
+
+
+def _check_words(
+    reader: Reader, path: Path, words: t.Sequence[str] | t.Mapping[str, str], known: t.Sequence[str]
+) -> None:
+    for key, word in words.items() if isinstance(words, t.Mapping) else enumerate(words):
+        for name in _PLACEHOLDER.findall(word or ""):
+            if name in known:
+                continue
+            if name in PLACEHOLDERS:
+                reader.wrong(path + (key,), f"{{{name}}} can only be used in model_command")
+            else:
+                reader.wrong(path + (key,), f"unknown placeholder {{{name}}}; {suggestion(name, known)}")

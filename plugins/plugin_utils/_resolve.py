@@ -1,0 +1,228 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a fleet and the catalog to what every host is to be: its specifications, in the order of installation. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import posixpath
+import typing as t
+
+from ansible_collections.rbee.fleet.plugins.module_utils import _spec
+from ansible_collections.rbee.fleet.plugins.module_utils._agent_request import CATALOG
+from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN, HUGGINGFACE
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import Gateway, GatewayHive, GatewayWorker, render
+
+API_KEY = "api_key"
+MODEL_PREFIX = "model-"
+TOOLS = ("uv", "supervisor", HUGGINGFACE)
+
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip", ".whl")
+
+
+@dataclasses.dataclass(frozen=True)
+class HostPlan:
+    """What one inventory host is to be. specs: models first, so that workers find them. secrets: reference by name."""
+
+    specs: tuple[_spec.Spec, ...] = ()
+    secrets: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def resolve(fleet: _fleet.Fleet, catalog: Catalog) -> dict[str, HostPlan]:
+    """The plan of every host. One machine is one host, so the queen's specification may stand in a hive's plan."""
+    secrets = {API_KEY: fleet.queen.api_key} if fleet.queen.api_key else {}
+    queen = queen_spec(fleet, catalog)
+    plans = {}
+    for hive in fleet.hives:
+        token = hive_secrets(fleet, hive)
+        if hive.alias == fleet.queen_host:
+            plans[hive.alias] = HostPlan(hive_specs(fleet, hive, catalog, queen), secrets | token)
+        else:
+            plans[hive.alias] = HostPlan(hive_specs(fleet, hive, catalog), token)
+    return plans if fleet.queen_host in plans else {fleet.queen_host: HostPlan((queen,), secrets)} | plans
+
+
+def hive_specs(
+    fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog, queen: _spec.Spec | None = None
+) -> tuple[_spec.Spec, ...]:
+    """Everything on the host of a hive. queen: where she is on it too."""
+    models = {model.name: model for model in fleet.models}
+    specs = [_model(fleet, models[name]) for name in hive.models]
+    specs += [queen] if queen else []
+    specs.append(_agent(fleet, hive, catalog))
+    specs += [_worker(fleet, hive, worker, _entry(catalog, worker.type)) for worker in hive.workers]
+    return tuple(specs)
+
+
+def hive_secrets(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
+    """References to what the host of a hive needs, for Hugging Face where a model comes from there."""
+    from_hub = {model.name for model in fleet.models if model.source == _keys.HUGGINGFACE}
+    return {HUB_TOKEN: fleet.hf_token} if fleet.hf_token and from_hub & set(hive.models) else {}
+
+
+def tools(fleet: _fleet.Fleet, catalog: Catalog) -> tuple[_spec.Spec, ...]:
+    """What a host may need for an installation itself; the host decides whether it does."""
+    return tuple(_component(fleet, _entry(catalog, name), name) for name in TOOLS if catalog.get(name))
+
+
+def _entry(catalog: Catalog, name: str) -> Entry:
+    entry = catalog.get(name)
+    if entry is None:
+        raise KeyError(f"the catalog has no '{name}'")
+    return entry
+
+
+def _component(fleet: _fleet.Fleet, entry: Entry, name: str, version: str = "") -> _spec.Spec:
+    """What all components have in common; the caller replaces what it knows better.
+
+    The environment of the entry goes into the variants, which may override it; that of the user overrides both.
+    """
+    version = version or entry.latest
+    timeout = max(entry.health.timeout, fleet.package.health_check_timeout)
+    return _spec.Spec(
+        name=name,
+        type=entry.type,
+        kind=entry.kind,
+        fleet=fleet.name,
+        version=version,
+        variants=tuple(
+            dataclasses.replace(variant, env={**entry.env, **variant.env}) for variant in entry.variants(version)
+        ),
+        command=tuple(entry.command),
+        check=tuple(entry.check),
+        files=tuple(entry.files),
+        programs=dict(entry.programs),
+        health=dataclasses.replace(entry.health, timeout=timeout) if entry.health.path else entry.health,
+        service=entry.service,
+    )
+
+
+def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
+    """The gateway in front of all hives of the fleet."""
+    queen = fleet.queen
+    gateway = Gateway(
+        fleet=fleet.name,
+        bind=queen.bind,
+        port=queen.port,
+        api_key_secret=API_KEY if queen.api_key else "",
+        max_request_bytes=queen.max_request_bytes,
+        hives=tuple(GatewayHive(hive.alias, hive.address, hive.hive_port) for hive in fleet.hives),
+        workers=tuple(
+            _gateway_worker(hive, worker, entry)
+            for hive in fleet.hives
+            for worker in hive.workers
+            for entry in (_entry(catalog, worker.type),)
+            if not _idle(worker, entry)
+        ),
+    )
+    spec = _component(fleet, _entry(catalog, _spec.QUEEN), _spec.QUEEN)
+    return dataclasses.replace(
+        spec, address=queen.bind, port=queen.port, files=spec.files + render(gateway), auto_start=queen.auto_start
+    )
+
+
+def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> GatewayWorker:
+    return GatewayWorker(
+        hive=hive.alias,
+        name=worker.name,
+        type=worker.type,
+        address=hive.address,
+        port=worker.port,
+        models=(worker.model,) if worker.model else (),
+        health_path=entry.health.path,
+    )
+
+
+def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Spec:
+    spec = _component(fleet, _entry(catalog, _spec.HIVE), _spec.HIVE)
+    known = _spec.File(path=CATALOG, content=json.dumps(_catalog_of(fleet, hive, catalog), indent=1, sort_keys=True))
+    return dataclasses.replace(
+        spec,
+        address=hive.address,
+        port=hive.hive_port,
+        auto_start=hive.auto_start,
+        files=(*spec.files, known),
+    )
+
+
+def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dict[str, t.Any]:
+    """What the agent may install on its own; ``_agent_request`` has the format."""
+    types = ((name, _entry(catalog, name)) for name in catalog.types(_spec.WORKER))
+    workers = {
+        name: {
+            "model": entry.model,
+            "model_command": list(entry.model_command),
+            "spec": _spec.to_dict(
+                _worker(fleet, hive, _fleet.Worker(type=name, name=name, version="", port=entry.port), entry)
+            ),
+        }
+        for name, entry in types
+    }
+    models = {model.name: _spec.to_dict(_model(fleet, model)) for model in fleet.models if model.name in hive.models}
+    return {
+        "fleet": fleet.name,
+        "scope": fleet.scope,
+        "tools": _spec.to_dict(tools(fleet, catalog)),
+        "models": models,
+        "workers": workers,
+    }
+
+
+def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> _spec.Spec:
+    spec = _spec.with_arguments(
+        _component(fleet, entry, worker.name, worker.version),
+        (tuple(entry.model_command) if worker.model else ()) + worker.args,
+    )
+    return dataclasses.replace(
+        spec,
+        variants=tuple(variant for variant in spec.variants if worker.variant in ("", variant.name)),
+        env=dict(worker.env),
+        address=hive.address,
+        port=worker.port,
+        auto_start=hive.auto_start,
+        idle=_idle(worker, entry),
+        model=model_component(worker.model) if worker.model else "",
+        served_name=worker.model,
+    )
+
+
+def _idle(worker: _fleet.Worker, entry: Entry) -> str:
+    return "no model" if entry.model == "required" and not worker.model else ""
+
+
+def model_component(name: str) -> str:
+    """The name of a model's component on a host."""
+    return MODEL_PREFIX + _fleet.slug(name)
+
+
+def _model(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
+    source = _source(model)
+    return _spec.Spec(
+        name=model_component(model.name),
+        type=_spec.MODEL,
+        kind=_spec.MODEL,
+        fleet=fleet.name,
+        version=source.revision or source.sha256[:12],
+        variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
+        served_name=model.name,
+    )
+
+
+def _source(model: _fleet.Model) -> _spec.Source:
+    if model.source == _keys.HUGGINGFACE:
+        return _spec.Source(
+            kind=HUGGINGFACE, repository=model.name, revision=model.revision, name=model.file, sha256=model.sha256
+        )
+    name = posixpath.basename(model.path or model.url.split("?")[0].split("#")[0])
+    archive = name.endswith(_ARCHIVES)
+    return _spec.Source(
+        kind="archive" if archive else "file",
+        url=model.url,
+        path=model.path,
+        sha256=model.sha256,
+        name=model.file if archive else name,
+    )

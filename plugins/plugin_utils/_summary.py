@@ -1,0 +1,106 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run did on every host, for people and for machines. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.rbee.fleet.plugins.module_utils._request import BROKEN, HOST, OK
+
+# States of a host
+UNREACHABLE, FAILED, CHANGED, UNCHANGED, SKIPPED = "unreachable", "failed", "changed", "ok", "skipped"
+
+SCHEMA = 1
+
+
+def host_report(result: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+    """One host of the result file, from what rbee.fleet.components returned there (None: it never ran there)."""
+    if not result:
+        return {"state": SKIPPED, "reason": "the task did not run on this host", "components": []}
+    components = [*(result.get("components") or ()), *filter(None, [result.get("host")])]
+    broken = [component for component in components if component["state"] in BROKEN]
+    if result.get("unreachable"):
+        state = UNREACHABLE
+    elif result.get("skipped"):
+        state = SKIPPED
+    elif result.get("failed") or broken or "components" not in result:  # failed_when=false hides the first of these
+        state = FAILED
+    else:
+        state = CHANGED if result.get("changed") else UNCHANGED
+    reason = (
+        "" if broken or state in (CHANGED, UNCHANGED) else one_line(str(result.get("msg") or "no reason was given"))
+    )
+    return {"state": state, "reason": reason, "components": components}
+
+
+def document(hosts: t.Mapping[str, t.Mapping[str, t.Any]], fleet: str, action: str, time: str) -> dict[str, t.Any]:
+    """The result file. time: ISO 8601, UTC. ``failed`` names what a retry takes up again: components by host."""
+    return {
+        "schema": SCHEMA,
+        "fleet": fleet,
+        "action": action,
+        "time": time,
+        "failed": {
+            name: sorted(
+                component["name"]
+                for component in host["components"]
+                if component["state"] in BROKEN and component["kind"] != HOST
+            )
+            for name, host in hosts.items()
+            if host["state"] in (FAILED, UNREACHABLE)
+        },
+        "hosts": {name: dict(host) for name, host in hosts.items()},
+    }
+
+
+def lines(hosts: t.Mapping[str, t.Mapping[str, t.Any]], check: bool = False) -> list[str]:
+    """The summary that people read: hosts in the order given, below each the components to which something happened."""
+    width = max(map(len, hosts), default=0)
+    out = []
+    for name, host in hosts.items():
+        count = len([component for component in host["components"] if component["kind"] != HOST])
+        what = {
+            UNCHANGED: f"ok, nothing to change ({count} components)",
+            CHANGED: "would change" if check else "changed",
+        }
+        said = what.get(host["state"], host["state"])
+        out.append(f"{name:<{width}}  {said}{': ' + host['reason'] if host['reason'] else ''}")
+        out += [f"{'':<{width}}    {component_line(component, check)}" for component in told(host["components"])]
+    return out
+
+
+def left_out(queens: t.Iterable[str], hosts: t.Iterable[str], action: str) -> list[str]:
+    """What people must know of a run that was limited to some hosts: the queen's map is made from all of them."""
+    missing = sorted(set(queens) - set(hosts))
+    if action != "install" or not missing:
+        return []
+    return [f"The queen was not part of this run. If workers came or went, run it again with --limit {missing[0]}."]
+
+
+def told(components: t.Iterable[t.Mapping[str, t.Any]]) -> list[t.Mapping[str, t.Any]]:
+    """The components that are worth a line."""
+    return [component for component in components if component["state"] != OK or component["changed"]]
+
+
+def component_line(component: t.Mapping[str, t.Any], check: bool = False) -> str:
+    """For example ``llama-cpp: rolled-back after 61 s: did not become healthy: answered 503``."""
+    text = f"{component['name']}: "
+    if check and component["state"] not in BROKEN:
+        return text + "; ".join(component["steps"])
+    done = component["kind"] == HOST and component["state"] == OK
+    text += "; ".join(component["steps"]) if done else component["state"]
+    if component["seconds"]:
+        text += f" in {component['seconds']:.1f} s"
+    if component["reason"]:
+        text += f": {one_line(component['reason'])}"
+    for path in component["kept"]:
+        text += f"\n      kept: {path}"
+    for line in component["logs"]:
+        text += f"\n      | {line}"
+    return text
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,70 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a configuration folder."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
+from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
+
+HIVE = '[[hive]]\nalias = "gpu-1"\nhostname = "10.0.0.1"\n'
+ENGINE = """kind = "worker"
+summary = "An engine of the user"
+port = 9100
+command = ["{release}/run"]
+[[release]]
+version = "3"
+[release.source.any]
+kind = "file"
+name = "run"
+path = "/srv/run"
+"""
+
+
+def mistakes(folder: pathlib.Path) -> list[str]:
+    with pytest.raises(ConfigError) as refused:
+        load(str(folder))
+    return [str(mistake) for mistake in refused.value.mistakes]
+
+
+def test_hives_conf_is_all_that_a_folder_needs(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "hives.conf").write_text(HIVE + 'workers = ["llama-cpp"]')
+    fleet, catalog = load(str(tmp_path))
+    assert fleet.hives[0].workers[0].version == catalog.get("llama-cpp").latest
+
+
+def test_a_catalog_beside_the_configuration_adds_types(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "my-engine.toml").write_text(ENGINE)
+    (tmp_path / "hives.conf").write_text(HIVE + 'workers = ["my-engine"]')
+    assert load(str(tmp_path))[0].hives[0].workers[0].port == 9100
+
+
+def test_mistakes_of_a_catalog_are_told_with_its_folder(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "my-engine.toml").write_text(ENGINE.replace("port = 9100", "prot = 9100"))
+    (tmp_path / "hives.conf").write_text(HIVE)
+    assert any(mistake.startswith("catalog/my-engine.toml:3: prot: ") for mistake in mistakes(tmp_path))
+
+
+def test_an_empty_folder_lacks_hives_conf(tmp_path: pathlib.Path) -> None:
+    assert mistakes(tmp_path) == ["hives.conf:1: not found; it declares the hives and has to be there"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "hives.conf").write_bytes(b"\xef\xbb\xbf" + HIVE.encode())
+    assert load(str(tmp_path))[0].hives[0].alias == "gpu-1"
+
+
+def test_text_that_is_not_utf_8_is_refused_with_its_line(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "hives.conf").write_bytes(HIVE.encode() + b"# caf\xe9\n")
+    assert mistakes(tmp_path) == ["hives.conf:4: is not UTF-8, as TOML has to be"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "hives.conf").mkdir()
+    assert mistakes(tmp_path) == ["hives.conf:1: cannot be read: Is a directory"]

@@ -1,0 +1,176 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fleet means for its hosts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+
+import pytest
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source, Spec, to_dict
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Release
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
+
+Parse = t.Callable[..., _fleet.Fleet]
+Plans = t.Callable[..., dict[str, HostPlan]]
+
+LOCAL = '[[hive]]\nalias = "local-hive"\nhostname = "localhost"\n'
+REMOTE = '[[hive]]\nalias = "gpu-1"\nhostname = "10.0.0.1"\n'
+ATTACHED = '[queen]\nmode = "attached-hive"\nattached_hive_alias = "local-hive"\n'
+MODELS = '[[model]]\nname = "org/m"\n[[model]]\nname = "small"\nsource = "file"\npath = "/srv/small.gguf"\n'
+MODELS += f'sha256 = "{"a" * 64}"\n'
+
+
+@pytest.fixture
+def plans(parse: Parse, engines: Catalog) -> Plans:
+    return lambda **texts: resolve(parse(**texts), engines)
+
+
+def spec(plans: dict[str, HostPlan], host: str, name: str) -> Spec:
+    (found,) = [item for item in plans[host].specs if item.name == name]
+    return found
+
+
+def files(queen: Spec) -> dict[str, str]:
+    return {file.path: file.content for file in queen.files}
+
+
+def test_models_come_first_then_the_queen_the_agent_and_the_workers(plans: Plans) -> None:
+    workers = 'workers = ["comfyui", { type = "llama-cpp", model = "small" }]'
+    found = plans(hives=LOCAL + workers, rbee=ATTACHED, models=MODELS)
+    assert [(item.kind, item.name) for item in found["local-hive"].specs] == [
+        ("model", "model-small"),
+        ("queen", "queen"),
+        ("hive", "hive"),
+        ("worker", "comfyui"),
+        ("worker", "llama-cpp"),
+    ]
+
+
+def test_a_standalone_queen_has_a_host_of_her_own(plans: Plans) -> None:
+    found = plans(hives=REMOTE)
+    assert list(found) == ["queen", "gpu-1"]
+    assert [item.name for item in found["queen"].specs] == ["queen"]
+
+
+def test_a_standalone_queen_on_the_machine_of_a_hive_is_in_the_plan_of_that_hive(plans: Plans) -> None:
+    found = plans(hives=REMOTE + LOCAL)
+    assert {host: [item.name for item in plan.specs] for host, plan in found.items()} == {
+        "gpu-1": ["hive"],
+        "local-hive": ["queen", "hive"],
+    }
+
+
+def test_a_worker_that_serves_a_model_is_told_so_before_the_arguments_of_the_user(plans: Plans) -> None:
+    workers = 'workers = [{ type = "llama-cpp", model = "small", args = ["--x"] }]'
+    worker = spec(plans(hives=LOCAL + workers, models=MODELS), "local-hive", "llama-cpp")
+    assert worker.command == ("llama-cpp", "--port", "{port}", "--model", "{model_path}", "--x")
+    assert (worker.model, worker.served_name, worker.idle) == ("model-small", "small", "")
+
+
+def test_a_worker_with_nothing_to_serve_is_idle_and_unknown_to_the_queen(plans: Plans) -> None:
+    found = plans(hives=LOCAL + 'workers = ["vllm", "comfyui"]')
+    assert spec(found, "local-hive", "vllm").idle == "no model"
+    assert spec(found, "local-hive", "comfyui").idle == ""
+    served = files(spec(found, "local-hive", "queen"))["hives.json"]
+    assert [worker["name"] for worker in json.loads(served)["data"][0]["workers"]] == ["comfyui"]
+
+
+def test_the_queen_reaches_each_worker_at_the_address_of_its_hive(plans: Plans) -> None:
+    workers = 'address = "192.168.0.7"\nworkers = [{ type = "vllm", port = 9001, model = "org/m" }]'
+    found = plans(hives=REMOTE + workers, models=MODELS)
+    assert (spec(found, "gpu-1", "vllm").address, spec(found, "gpu-1", "hive").address) == ("192.168.0.7",) * 2
+    rendered = files(spec(found, "queen", "queen"))
+    assert "192.168.0.7:9001" in rendered["haproxy.cfg"]
+    assert [model["id"] for model in json.loads(rendered["models.json"])["data"]] == ["org/m"]
+
+
+def test_the_key_of_the_queen_goes_by_reference_and_only_to_her_host(plans: Plans) -> None:
+    found = plans(hives=REMOTE, rbee='[queen]\nbind = "0.0.0.0"\napi_key = "env:RBEE_KEY"')
+    assert found["queen"].secrets == {"api_key": "env:RBEE_KEY"}
+    assert found["gpu-1"].secrets == {}
+    assert [file.path for file in spec(found, "queen", "queen").files if file.secret == "api_key"] == ["keys"]
+    assert "RBEE_KEY" not in json.dumps(to_dict(found["queen"].specs))
+
+
+def test_the_token_for_hugging_face_goes_only_to_hosts_of_such_models(plans: Plans) -> None:
+    other = REMOTE.replace("gpu-1", "gpu-2").replace("10.0.0.1", "10.0.0.2")
+    hives = REMOTE + 'models = ["org/m"]\n' + other + 'models = ["small"]\n'
+    found = plans(hives=hives, models=MODELS, rbee='[fleet]\nhf_token = "env:MY_TOKEN"')
+    assert {alias: plan.secrets for alias, plan in found.items()} == {
+        "gpu-1": {"hf_token": "env:MY_TOKEN"},
+        "gpu-2": {},
+        "queen": {},
+    }
+
+
+def test_the_environment_of_the_user_overrides_that_of_the_catalog(plans: Plans) -> None:
+    worker = spec(plans(hives=LOCAL + 'workers = [{ type = "vllm", env = { LEVEL = "debug" } }]'), "local-hive", "vllm")
+    assert worker.env == {"LEVEL": "debug"}
+    assert worker.variants[0].env == {"VLLM_NO_USAGE_STATS": "1", "LEVEL": "info"}
+
+
+def test_a_build_with_a_command_of_its_own_serves_the_model_too(parse: Parse, engines: Catalog) -> None:
+    entry = engines.get("vllm")
+    releases = [
+        Release(release.version, dataclasses.replace(release.variant, command=("own",))) for release in entry.releases
+    ]
+    catalog = engines.merged(Catalog({"vllm": dataclasses.replace(entry, releases=tuple(releases))}))
+    fleet = parse(hives=LOCAL + 'workers = [{ type = "vllm", model = "org/m", args = ["--x"] }]', models=MODELS)
+    worker = spec(resolve(fleet, catalog), "local-hive", "vllm")
+    assert worker.variants[0].command == ("own", "--model", "{model_path}", "--x")
+
+
+def test_a_chosen_variant_is_the_only_one(plans: Plans) -> None:
+    worker = spec(plans(hives=LOCAL + 'workers = [{ type = "vllm", variant = "cpu" }]'), "local-hive", "vllm")
+    assert [variant.name for variant in worker.variants] == ["cpu"]
+
+
+@pytest.mark.parametrize(("declared", "seconds"), [(10, 90), (90, 90), (300, 300)])
+def test_a_catalog_entry_may_allow_itself_more_time_but_not_less(plans: Plans, declared: int, seconds: int) -> None:
+    found = plans(hives=LOCAL + 'workers = ["vllm"]', rbee=f"[package]\nhealth_check_timeout = {declared}")
+    assert spec(found, "local-hive", "vllm").health.timeout == seconds
+
+
+def test_what_is_not_to_start_says_so(plans: Plans) -> None:
+    found = plans(hives=REMOTE + 'auto_start = false\nworkers = ["vllm"]', rbee="[queen]\nauto_start = false")
+    assert {item.auto_start for plan in found.values() for item in plan.specs} == {False}
+
+
+SHA = "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("declared", "source"),
+    [
+        ("", Source("huggingface", repository="m", revision="main")),
+        (
+            'file = "q4/m.gguf"\nrevision = "v1"',
+            Source("huggingface", repository="m", revision="v1", name="q4/m.gguf"),
+        ),
+        (
+            f'source = "url"\nurl = "https://x/m.gguf?download=1"\nsha256 = "{SHA.upper()}"',
+            Source("file", url="https://x/m.gguf?download=1", sha256=SHA, name="m.gguf"),
+        ),
+        (
+            f'source = "url"\nurl = "https://x/m.tar.gz"\nsha256 = "{SHA}"',
+            Source("archive", url="https://x/m.tar.gz", sha256=SHA),
+        ),
+        (
+            f'source = "file"\npath = "m.gguf"\nsha256 = "{SHA}"',
+            Source("file", path="/etc/fleet/m.gguf", sha256=SHA, name="m.gguf"),
+        ),
+    ],
+)
+def test_the_source_of_a_model(plans: Plans, declared: str, source: Source) -> None:
+    model = f'[[model]]\nname = "m"\nhives = ["local-hive"]\n{declared}'
+    (variant,) = spec(plans(hives=LOCAL, models=model), "local-hive", "model-m").variants
+    assert variant.sources == {"any": source}
+
+
+def test_tools_are_those_that_the_catalog_has(parse: Parse, engines: Catalog) -> None:
+    assert [(tool.name, tool.kind, tool.command) for tool in tools(parse(), engines)] == [("uv", "tool", ())]
