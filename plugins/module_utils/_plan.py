@@ -1,0 +1,191 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what is and what shall be to the ordered steps between them. Pure: the dry run is this, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.rbee.fleet.plugins.module_utils._digest import digest
+from ansible_collections.rbee.fleet.plugins.module_utils._target import SECRETS, Target
+from ansible_collections.rbee.fleet.plugins.module_utils._target import START as START_SCRIPT
+
+# The steps of one component, in the order in which they are taken.
+FETCH, WRITE, CHECK, SWITCH, UNIT, ENABLE, DISABLE = "fetch", "write", "check", "switch", "unit", "enable", "disable"
+START, RESTART, RELOAD, STOP, GATE, LINK, RECORD = "start", "restart", "reload", "stop", "gate", "link", "record"
+REMOVE = "remove"
+# The steps of the host itself
+FOLDERS, ACCOUNT, TEARDOWN = "create folders", "create user", "tear down"
+
+UNCHANGING = frozenset({GATE})  # looking is not changing
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One action. detail: what it acts on, for people."""
+
+    name: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.detail}".rstrip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What a host has of one component.
+
+    receipt: the record of the last install that was completed, or None. current, previous: generation names or "".
+    release_fault: why the wanted release cannot be used as it is ("missing", "modified: PATH"), or "".
+    generation_fault: the same for the wanted generation. unit: the installed unit's text, or None.
+    active, enabled: state of the service. healthy: None when it was not asked. links: those to make or to remove.
+    fault: why the component must not be touched at all, or "".
+    """
+
+    receipt: t.Optional[t.Mapping[str, t.Any]] = None
+    current: str = ""
+    previous: str = ""
+    release_fault: str = ""
+    generation_fault: str = ""
+    unit: t.Optional[str] = None
+    active: bool = False
+    enabled: bool = False
+    healthy: t.Optional[bool] = None
+    links: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The steps of one component; nothing when it is as declared."""
+
+    name: str
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        return any(step.name not in UNCHANGING for step in self.steps)
+
+    def has(self, *names: str) -> bool:
+        return any(step.name in names for step in self.steps)
+
+
+def plan_present(
+    target: Target, seen: Observed, receipt: t.Mapping[str, t.Any], force: bool = False, shared: bool = False
+) -> Plan:
+    """The steps that make a component present.
+
+    receipt: the record that shall be there in the end. shared: another component of the host brings the same release.
+    """
+    steps: list[Step] = []
+    build, spec = target.build, target.spec
+    if (seen.release_fault or force) and not shared:
+        steps.append(Step(FETCH, f"release {build.release} ({'forced' if force else seen.release_fault})"))
+    if target.has_service:
+        steps += _service_steps(target, seen, force)
+    if seen.links:
+        steps.append(Step(LINK, ", ".join(seen.links)))
+    if seen.receipt is None or steps_change(steps) or differs(seen.receipt, receipt):
+        steps.append(Step(RECORD, "receipt"))
+    return Plan(spec.name, tuple(steps))
+
+
+def _service_steps(target: Target, seen: Observed, force: bool) -> list[Step]:
+    steps: list[Step] = []
+    spec, generation = target.spec, target.generation
+    held = bool(seen.receipt and seen.receipt.get("held"))
+    switches = seen.current != generation or bool(seen.generation_fault) or force
+    rewrites_unit = seen.unit != target.unit
+    if seen.generation_fault or force:
+        steps.append(Step(WRITE, f"generation {generation} ({'forced' if force else seen.generation_fault})"))
+    if switches and spec.check:
+        steps.append(Step(CHECK, "configuration"))
+    if switches:
+        steps.append(Step(SWITCH, f"{seen.current or 'nothing'} to {generation}"))
+    if rewrites_unit:
+        steps.append(Step(UNIT, "service definition"))
+    runs = target.runs and not held
+    if runs and not seen.enabled:
+        steps.append(Step(ENABLE, "at boot"))
+    if not runs and seen.enabled:
+        steps.append(Step(DISABLE, "at boot"))
+    # The receipt is written last: a current generation that it does not know was switched to and then cut short.
+    unfinished = seen.receipt is None or seen.receipt.get("generation") != generation
+    stale = switches or rewrites_unit or unfinished or bool(seen.release_fault)
+    if seen.active and spec.idle:
+        steps.append(Step(STOP, f"idle: {spec.idle}"))
+    elif seen.active and stale:
+        steps.append(Step(RELOAD if _reloadable(target, seen, rewrites_unit, force) else RESTART, "service"))
+    elif runs and not seen.active:
+        steps.append(Step(START, "service"))
+    if spec.health.path and (steps_include(steps, START, RESTART, RELOAD) or (seen.active and seen.healthy is False)):
+        steps.append(Step(GATE, f"health, up to {spec.health.timeout} s"))
+    return steps
+
+
+def _reloadable(target: Target, seen: Observed, rewrites_unit: bool, force: bool) -> bool:
+    """Whether a signal is enough: the program and its command line stay, only the files it reads differ."""
+    known = seen.receipt or {}
+    return bool(
+        target.spec.service.reload_signal
+        and not rewrites_unit
+        and not force
+        and not seen.release_fault
+        and seen.generation_fault in ("", "missing")  # what a person changed may be what runs
+        and known.get("start") == start_digest(target)
+    )
+
+
+def start_digest(target: Target) -> str:
+    """Stands for the command line and environment of a generation."""
+    return digest([target.contents[path].text for path in (START_SCRIPT, SECRETS) if path in target.contents])
+
+
+def plan_absent(seen: Observed, name: str) -> Plan:
+    """The steps that remove a component; nothing when there is nothing of it."""
+    steps: list[Step] = []
+    if seen.active:
+        steps.append(Step(STOP, "service"))
+    if seen.enabled:
+        steps.append(Step(DISABLE, "at boot"))
+    if seen.receipt is not None or seen.current or seen.unit is not None:
+        steps.append(Step(REMOVE, "files of its receipt"))
+    return Plan(name, tuple(steps))
+
+
+def plan_running(target: Target, seen: Observed, running: bool) -> Plan:
+    """The steps of start and stop; a stop is a hold, kept in the receipt until the next start, also over a reboot."""
+    steps: list[Step] = []
+    name, health = target.spec.name, target.spec.health
+    if not target.has_service or seen.receipt is None or (running and target.spec.idle):
+        return Plan(name)
+    held = bool(seen.receipt.get("held"))
+    if running and target.runs and not seen.enabled:
+        steps.append(Step(ENABLE, "at boot"))
+    if not running and seen.enabled:
+        steps.append(Step(DISABLE, "at boot"))
+    if running and not seen.active and not target.spec.idle:
+        steps.append(Step(START, "service"))
+        if health.path:
+            steps.append(Step(GATE, f"health, up to {health.timeout} s"))
+    if not running and seen.active:
+        steps.append(Step(STOP, "service"))
+    if held == running:
+        steps.append(Step(RECORD, "hold released" if running else "hold"))
+    return Plan(name, tuple(steps))
+
+
+def steps_change(steps: t.Iterable[Step]) -> bool:
+    return any(step.name not in UNCHANGING for step in steps)
+
+
+def steps_include(steps: t.Iterable[Step], *names: str) -> bool:
+    return any(step.name in names for step in steps)
+
+
+def differs(old: t.Mapping[str, t.Any], new: t.Mapping[str, t.Any]) -> bool:
+    """Whether two receipts say something different; keys that only tell when and by whom do not count."""
+    passing = {"time", "controller", "held", "previous"}
+    return any(old.get(key) != new.get(key) for key in {*old, *new} - passing)
