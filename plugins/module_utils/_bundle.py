@@ -1,0 +1,85 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Builds ``rbee-hive``: the node library and a start as one executable zip file (a zipapp, PEP 441).
+
+The bytes depend on the sources alone, so a host that already has this version has this digest. Nothing here imports
+the agent: whoever builds it from an Ansible payload imports ``_agent`` itself, so that the payload holds it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import io
+import re
+import typing as t
+import zipfile
+
+PACKAGE = "ansible_collections.rbee.fleet.plugins.module_utils"
+ENTRIES = {"rbee-hive": "_agent"}
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip file can hold
+_IMPORT = re.compile(rf"^\s*from {re.escape(PACKAGE)}(?:\.(\w+) import|(?: import (?:\(([^)]*)\)|(.*))))", re.MULTILINE)
+
+
+@functools.cache
+def build(name: str) -> bytes:
+    """The executable file *name*."""
+    entry = ENTRIES[name]
+    buffer = io.BytesIO(b"#!/usr/bin/env python3\n")
+    buffer.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        for path, data in sorted(_files(entry).items()):
+            archive.writestr(zipfile.ZipInfo(path, EPOCH), data, zipfile.ZIP_DEFLATED, 6)
+    return buffer.getvalue()
+
+
+def digests() -> dict[str, str]:
+    """SHA-256 of the content of each executable (not of its compressed form, which zlib may change)."""
+    return {name: _content_digest(_files(entry)) for name, entry in ENTRIES.items()}
+
+
+def _content_digest(files: t.Mapping[str, bytes]) -> str:
+    sha256 = hashlib.sha256()
+    for path, data in sorted(files.items()):
+        sha256.update(f"{path} {len(data)}\n".encode() + data)
+    return sha256.hexdigest()
+
+
+def _files(entry: str) -> dict[str, bytes]:
+    folder = PACKAGE.replace(".", "/")
+    files = {f"{folder}/{module}.py": data for module, data in _closure(entry).items()}
+    parts = folder.split("/")
+    for depth in range(1, len(parts) + 1):
+        files["/".join(parts[:depth]) + "/__init__.py"] = b""
+    files["__main__.py"] = (
+        f"import sys\n\nfrom {PACKAGE} import {entry}\n\nsys.exit({entry}.main(sys.argv[1:]))\n".encode()
+    )
+    return files
+
+
+@functools.cache
+def _closure(entry: str) -> t.Mapping[str, bytes]:
+    """The entry module and every module of this library that it imports, directly or not."""
+    found: dict[str, bytes] = {}
+    pending = [entry]
+    while pending:
+        module = pending.pop()
+        if module in found:
+            continue
+        data = _source(f"{PACKAGE}.{module}")
+        found[module] = data
+        for one, several, line in _IMPORT.findall(data.decode()):
+            names = [one] if one else re.findall(r"\w+", re.sub(r"#.*", "", several or line))
+            pending += [name for name in names if name.startswith("_")]
+    return found
+
+
+def _source(module: str) -> bytes:
+    """The source of a module, whether it lies in a folder, in Ansible's payload or in rbee-hive itself."""
+    spec = importlib.util.find_spec(module)
+    read = getattr(spec.loader, "get_data", None) if spec else None
+    if spec is None or read is None:
+        raise RuntimeError(f"the source of {module} cannot be read")
+    return bytes(read(spec.origin))

