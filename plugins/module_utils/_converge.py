@@ -1,0 +1,200 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Converges a host: look, and if there is work, do it in a process of its own that outlives the connection.
+
+A caller that comes back, or comes later with the same request, follows the journal of the process that is at work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+import typing as t
+
+from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _host, _journal, _lock, _remove, _store, _supply
+from ansible_collections.rbee.fleet.plugins.module_utils._apply import Apply, explained, outcomes, reason_of
+from ansible_collections.rbee.fleet.plugins.module_utils._disk import need_space
+from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need
+from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, WRITE
+from ansible_collections.rbee.fleet.plugins.module_utils._request import Request, result
+from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
+from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
+from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, needs_of, survey
+from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
+
+GONE = "the process at work here ended without a result: it was killed; run again, and the next one carries on"
+
+
+# What may be wrong with a host as a whole
+FORESEEN = (ServiceError, SourceError, TargetError, _host.HostError, _lock.Busy, _store.StoreError, OSError)
+
+
+class ConvergeError(Exception):
+    """The host as a whole cannot be looked at or changed; the message says why."""
+
+
+def told(error: Exception) -> str:
+    return reason_of(error) if isinstance(error, FORESEEN) else explained(error)
+
+
+def look(request: Request) -> Survey:
+    """A survey whose errors are all ConvergeError."""
+    try:
+        return survey(request)
+    except Exception as error:  # pylint: disable=broad-except  # a damaged host gets a message, not a traceback
+        raise ConvergeError(told(error)) from error
+
+
+def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
+    """Converge, or in check mode say what would be done.
+
+    Returns the result, or after *wait* seconds of work ``follow``: the journal and the offset to call follow() with.
+    ``needs`` in the answer is what the controller is to bring before the same call is made again, with ``supplies``;
+    ``held`` the digests of the files that are here already.
+    """
+    layout = Layout(request.prefix)
+    busy = None if check else _holder(layout)
+    if busy and busy.get("identity") == request.identity and os.path.exists(str(busy.get("journal"))):
+        return {**follow(str(busy["journal"]), 0, wait), "attached": True}
+    found = look(request)
+    # What another run is at work on cannot be judged yet: then a process of ours waits for its end and looks again.
+    if check or (found.idle and busy is None):
+        return result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ())
+    needs = _needs(found, request)
+    if needs:
+        return {"needs": to_dict(needs), "held": _supply.held(layout)}
+    if any(plan.has(FETCH, WRITE) for plan in found.plans.values()):
+        _need_space(layout)
+    try:
+        os.makedirs(os.path.dirname(layout.prefix), exist_ok=True)
+        for folder in (layout.prefix, layout.journals):
+            _store.make_folder(folder)
+        started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        journal = os.path.join(layout.journals, f"{started}-{secrets.token_hex(4)}.jsonl")
+        _start(request, layout, journal)
+    except OSError as error:
+        raise ConvergeError(f"{layout.prefix} cannot be written: {reason_of(error)}") from error
+    return follow(journal, 0, wait)
+
+
+def follow(journal: str, offset: int, wait: float) -> dict[str, t.Any]:
+    """What happened since *offset*; the result when there is one, else where to go on from.
+
+    The last reader of an uninstall takes the empty folders away that the writer needed until its end.
+    """
+    try:
+        lines, offset, working = _journal.read(journal, offset, wait)
+    except OSError as error:
+        raise ConvergeError(f"the journal {journal} cannot be read: {reason_of(error)}") from error
+    events = [line for line in lines if line["event"] != _journal.RESULT]
+    ends = [line for line in lines if line["event"] == _journal.RESULT]
+    if ends:
+        answer = dict(ends[-1]["result"])
+        if answer.pop("torn_down", False):
+            _sweep(Layout(os.path.dirname(os.path.dirname(journal))), journal)
+        return {**answer, "events": events}
+    if not working:
+        return {"failed": True, "msg": GONE, "events": events}
+    return {"follow": {"journal": journal, "offset": offset}, "events": events}
+
+
+def _holder(layout: Layout) -> dict[str, t.Any] | None:
+    try:
+        return _lock.holder(layout.lock)
+    except OSError as error:
+        raise ConvergeError(reason_of(error)) from error
+
+
+def _need_space(layout: Layout) -> None:
+    try:
+        need_space(layout.prefix, 0)
+    except SourceError as error:
+        raise ConvergeError(str(error)) from error
+
+
+def take(prefix: str, files: t.Mapping[str, str]) -> dict[str, t.Any]:
+    """Takes in what the controller has copied to this host: digest by path, an empty one for several in a tar."""
+    try:
+        _supply.take(prefix, files)
+    except SourceError as error:
+        raise ConvergeError(str(error)) from error
+    return {}
+
+
+def _needs(found: Survey, request: Request) -> list[Need]:
+    try:
+        return needs_of(found, request)
+    except SourceError as error:
+        raise ConvergeError(str(error)) from error
+
+
+def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[str, t.Any]:
+    """Everything that changes the host, under the lock, from a fresh look."""
+    about = {
+        "pid": os.getpid(),
+        "controller": request.controller or "someone",
+        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "identity": request.identity,
+        "journal": journal.path,
+    }
+
+    def waiting(holder: t.Mapping[str, t.Any]) -> None:
+        journal.write("waiting", reason=_lock.describe(holder))
+
+    with _lock.held(layout.lock, about, request.lock_timeout, waiting):
+        _journal.tidy(layout.journals)
+        found = survey(request)
+        _remove.clear_leftovers(layout, found.manager)
+        diff = _diff.diff_of(found)
+        answer = result(Apply(request, found, journal).run(), diff)
+        answer["torn_down"] = not os.path.isdir(layout.staging)
+        return answer
+
+
+def _start(request: Request, layout: Layout, path: str) -> None:
+    """Fork a process that no terminal, session or connection can take down with it."""
+    journal = _journal.Journal(path)  # its lock passes on to the child
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        journal.close()
+        return
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        _let_go(journal)
+        try:
+            answer = work(request, layout, journal)
+        except Exception as error:  # pylint: disable=broad-except  # whoever follows must be told
+            answer = {"failed": True, "msg": told(error)}
+        journal.end(answer)
+    finally:
+        os._exit(0)
+
+
+def _let_go(journal: _journal.Journal) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.chdir("/")
+    os.umask(0o022)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.closerange(3, journal.descriptor)
+    os.closerange(journal.descriptor + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
+
+
+def _sweep(layout: Layout, ended: str) -> None:
+    """ended: journal whose writer has written all, though it may not have ended yet."""
+    with contextlib.suppress(_lock.Busy, OSError), _lock.held(layout.lock, {}, 0, lambda _holder: None):
+        if os.path.isdir(layout.staging) or _journal.busy(layout.journals, ended):
+            return  # the next install has begun
+        _store.remove_tree(layout.journals)
+        os.unlink(layout.lock)
+    _store.remove_empty_folder(layout.prefix)

@@ -1,0 +1,106 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One apply at a time on a host: a kernel lock that the holder's death releases."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import time
+import typing as t
+
+POLL = 0.2  # seconds between two tries
+
+
+class Busy(Exception):
+    """The lock stayed with someone else for the whole wait; the message names the holder."""
+
+
+def holder(path: str) -> t.Optional[dict[str, t.Any]]:
+    """Who holds the lock now (``{}`` when the holder has not said yet), or None when it is free. Takes nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # the agent may not write it
+    except FileNotFoundError:
+        return None
+    try:
+        if _try(descriptor, fcntl.LOCK_SH):
+            return None
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held(
+    path: str, about: t.Mapping[str, t.Any], timeout: float, waiting: t.Callable[[t.Mapping[str, t.Any]], None]
+) -> t.Iterator[None]:
+    """Hold the lock while the block runs.
+
+    about: what others are told of the holder. timeout: seconds to wait for it.
+    waiting: called once, with what the holder says of itself, when there is a wait.
+    """
+    descriptor = _open(path)
+    try:
+        deadline, told = time.monotonic() + timeout, False
+        while True:
+            if _try(descriptor):
+                if _is(descriptor, path):
+                    break
+                # An uninstall took the file away while we waited: whoever comes now locks another one.
+                os.close(descriptor)
+                descriptor = _open(path)
+                continue
+            if not told:
+                waiting(_read(descriptor))
+                told = True
+            if time.monotonic() >= deadline:
+                raise Busy(f"another run has this host: {describe(_read(descriptor))}; try again when it is done")
+            time.sleep(POLL)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(dict(about), sort_keys=True).encode(), 0)
+        yield
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def describe(about: t.Mapping[str, t.Any]) -> str:
+    """The holder in words."""
+    if not about:
+        return "a process that has not said who it is"
+    return f"process {about.get('pid')} for {about.get('controller')} since {about.get('since')}"
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _is(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _try(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def _read(descriptor: int) -> dict[str, t.Any]:
+    try:
+        value = json.loads(os.pread(descriptor, 65536, 0) or b"{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

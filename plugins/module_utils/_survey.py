@@ -1,0 +1,411 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looks at a host and says what a request would change there. Changes nothing, so a dry run is this and no more."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.rbee.fleet.plugins.module_utils import (
+    _bundle,
+    _health,
+    _host,
+    _interpreter,
+    _links,
+    _manager,
+    _store,
+)
+from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
+from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST, Need
+from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
+    ACCOUNT,
+    FETCH,
+    FOLDERS,
+    START,
+    TEARDOWN,
+    Observed,
+    Plan,
+    Step,
+    plan_absent,
+    plan_present,
+    plan_running,
+    start_digest,
+)
+from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, PRESENT, STARTED, Request
+from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager, ServiceState
+from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, without_secrets
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, Source, Spec
+from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
+from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
+from ansible_collections.rbee.fleet.plugins.module_utils._target import (
+    DESCRIPTION,
+    Build,
+    HostFacts,
+    Target,
+    TargetError,
+    build_of,
+    choose,
+    recorded,
+    target_of,
+)
+from ansible_collections.rbee.fleet.plugins.module_utils._unit import MARK
+from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
+
+UV, SUPERVISOR = "uv", "supervisor"
+MINIMUM_PYTHON = ">=3.9"
+PROBE_TIMEOUT = 2.0  # seconds for one look at a component that is running
+
+
+@dataclasses.dataclass
+class Survey:
+    """One look at a host.
+
+    targets, seen, plans: by component name. faults: components that cannot be as declared here, and why.
+    tools: those that may be needed, resolved. receipts: what shall be recorded of each component. host_plan: steps
+    before any component's.
+    """
+
+    layout: Layout
+    facts: HostFacts
+    manager: ServiceManager
+    tools: t.Mapping[str, Build]
+    targets: t.Mapping[str, Target]
+    seen: t.Mapping[str, Observed]
+    plans: t.Mapping[str, Plan]
+    faults: t.Mapping[str, str]
+    receipts: t.Mapping[str, t.Mapping[str, t.Any]]
+    host_plan: Plan
+
+    @property
+    def changes(self) -> bool:
+        return self.host_plan.changes or any(plan.changes for plan in self.plans.values())
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do, not even to wait for."""
+        return not self.host_plan.steps and not any(plan.steps for plan in self.plans.values())
+
+
+def survey(request: Request) -> Survey:
+    """Raises ServiceError or HostError when the host cannot be looked at as a whole."""
+    layout = Layout(request.prefix)
+    facts = _host.facts(request.scope, _python(request.scope), _bundle.digests())
+    tools = {name: _resolve(tool, facts, layout, None) for name, tool in request.tools.items() if name != HUGGINGFACE}
+    environment = tools[SUPERVISOR].path if SUPERVISOR in tools else ""
+    manager = _manager.detect(request.scope, request.prefix, environment)
+    if request.state == ABSENT:
+        return _survey_absent(request, layout, facts, manager, tools)
+
+    faults: dict[str, str] = {}
+    if request.state == PRESENT:
+        targets = _targets(request, layout, facts, manager, tools, faults)
+    else:
+        targets = _recorded_targets(request, layout, faults)
+    states = manager.states([name for name, target in targets.items() if target.has_service])
+    trees: dict[str, str] = {}
+    seen: dict[str, Observed] = {}
+    plans: dict[str, Plan] = {}
+    receipts: dict[str, t.Mapping[str, t.Any]] = {}
+    brought: set[str] = set()  # releases that a component before this one fetches
+    for name, target in targets.items():
+        path = target.build.path
+        if path not in trees:
+            trees[path] = _store.tree_fault(path, request.deep)
+        observed = _observe(target, layout, manager, states.get(name, ServiceState()), trees[path], request)
+        if target.spec.model in faults:
+            observed = Observed(fault=f"its model {target.spec.model}: {faults[target.spec.model]}")
+        if observed.fault:
+            faults[name] = observed.fault
+            continue
+        seen[name] = observed
+        # Starting and stopping installs nothing: what is recorded stays what it was.
+        receipts[name] = receipt_of(target, manager) if request.state == PRESENT else observed.receipt or {}
+        if request.names and name not in request.names:
+            plans[name] = Plan(name)
+        elif request.state == PRESENT:
+            plans[name] = plan_present(target, observed, receipts[name], request.force, path in brought)
+            if plans[name].has(FETCH):
+                brought.add(path)
+        else:
+            plans[name] = plan_running(target, observed, request.state == STARTED)
+    sources = [targets[name].build.source for name, plan in plans.items() if plan.has(FETCH)]
+    serves = any(plans[name].steps for name in plans if targets[name].has_service)
+    host_plan = _host_plan(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
+    asked = {name: fault for name, fault in faults.items() if not request.names or name in request.names}
+    return Survey(layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan)
+
+
+def supply_of(found: Survey, request: Request) -> Supply:
+    """What the controller brings for this."""
+    return Supply(found.layout, request.fetch, found.facts.platform, request.supplies)
+
+
+def needs_of(found: Survey, request: Request) -> list[Need]:
+    """What the plans need that the controller has to bring and that is not here, each once. Raises SourceError."""
+    builds = [found.targets[name].build for name, plan in found.plans.items() if plan.has(FETCH)]
+    builds += [found.tools[step.detail.split()[1]] for step in found.host_plan.steps if step.name == FETCH]
+    supply = supply_of(found, request)
+    needs = [need for build in builds for need in supply.lacking(build.source, build.interpreter)]
+    return list({need.id: need for need in needs}.values())
+
+
+def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
+    """What shall be recorded of a component, but for when and by whom."""
+    spec, build = target.spec, target.build
+    receipt: dict[str, t.Any] = {
+        "schema": 1,
+        "name": spec.name,
+        "type": spec.type,
+        "kind": spec.kind,
+        "fleet": spec.fleet,
+        "version": spec.version,
+        "variant": build.variant.name,
+        "release": build.release,
+        "release_path": build.path,
+        "interpreter": build.interpreter,
+        "source": {
+            key: value
+            for key, value in (
+                ("kind", build.source.kind),
+                ("url", without_secrets(build.source.url)),
+                ("sha256", build.source.sha256),
+            )
+            if value
+        },
+    }
+    if target.has_service:
+        receipt.update(
+            generation=target.generation,
+            unit=manager.unit_path(spec.name),
+            start=start_digest(target),
+            auto_start=spec.auto_start,
+            idle=spec.idle,
+            address=spec.address,
+            port=spec.port,
+            health=spec.health.path,
+            health_timeout=spec.health.timeout,
+            model=spec.model,
+            served_name=spec.served_name,
+            links=list(target.links),
+        )
+    return receipt
+
+
+def receipts_on(layout: Layout) -> dict[str, dict[str, t.Any]]:
+    """Every receipt of a prefix, of whatever fleet, by component name.
+
+    A first install that was killed or failed has written none: then what its generation says of itself.
+    """
+    found = {}
+    for folder in _store.list_folder(layout.components):
+        receipt = _store.read_json(os.path.join(layout.components, folder, "receipt.json"))
+        for generation in [] if receipt else _store.list_folder(layout.generations(folder)):
+            about = _store.read_json(os.path.join(layout.generation(folder, generation), DESCRIPTION))
+            receipt = {**about, "generation": generation} if about else None
+        if receipt:
+            found[receipt.get("name", folder)] = receipt
+    return found
+
+
+def _targets(
+    request: Request,
+    layout: Layout,
+    facts: HostFacts,
+    manager: ServiceManager,
+    tools: dict[str, Build],
+    faults: dict[str, str],
+) -> dict[str, Target]:
+    targets: dict[str, Target] = {}
+    # Models first: what serves one needs to know where it lies.
+    for spec in sorted(request.specs, key=lambda spec: spec.kind != MODEL):
+        try:
+            build = _resolve(spec, facts, layout, _store.read_json(layout.receipt(spec.name)))
+            if build.source.kind == HUGGINGFACE and request.fetch == FROM_HOST and HUGGINGFACE not in tools:
+                # Not earlier: a host whose Python is too old for it lacks such models, and nothing else.
+                tools[HUGGINGFACE] = _resolve(request.tools[HUGGINGFACE], facts, layout, None)
+            model = targets[spec.model].build if spec.model in targets else None
+            if spec.model in faults:
+                raise TargetError(f"its model {spec.model}: {faults[spec.model]}")
+            targets[spec.name] = target_of(spec, build, facts, layout, model, request.secrets, manager.render)
+        except (TargetError, SourceError, _store.StoreError, ValueError) as error:
+            faults[spec.name] = str(error)
+    return targets
+
+
+def _recorded_targets(request: Request, layout: Layout, faults: dict[str, str]) -> dict[str, Target]:
+    """What is installed of what is to be started or stopped: what is declared by now may differ from it."""
+    receipts = {name: receipt for name, receipt in receipts_on(layout).items() if receipt.get("fleet") == request.fleet}
+    wanted = request.names or [spec.name for spec in request.specs] or sorted(receipts)
+    targets = {}
+    for name in wanted:
+        receipt = receipts.get(name)
+        if receipt and "release_path" in receipt and "interpreter" in receipt:
+            targets[name] = recorded(receipt)
+        elif request.state == STARTED or name in request.names:
+            faults[name] = "is not installed; install it first"
+    return {name: target for name, target in targets.items() if target.has_service}
+
+
+def _resolve(spec: Spec, facts: HostFacts, layout: Layout, receipt: t.Optional[t.Mapping[str, t.Any]]) -> Build:
+    variant, source = choose(spec, facts)
+    interpreter = ""
+    if source.env:
+        known = str((receipt or {}).get("interpreter", ""))
+        interpreter = _find_interpreter(source.env.requires, known, facts)
+    return build_of(spec, variant, source, interpreter, facts, layout)
+
+
+def _observe(
+    target: Target, layout: Layout, manager: ServiceManager, state: ServiceState, release_fault: str, request: Request
+) -> Observed:
+    spec = target.spec
+    receipt = _store.read_json(layout.receipt(spec.name))
+    if receipt and receipt.get("fleet") != request.fleet:
+        return Observed(
+            fault=f"there is a component {spec.name!r} of fleet {receipt.get('fleet')!r} on this host; "
+            f"choose another name or another prefix"
+        )
+    if not target.has_service:
+        return Observed(receipt=receipt, release_fault=release_fault)
+    unit = _store.read_text(manager.unit_path(spec.name))
+    if unit is not None and receipt is None and MARK not in unit:
+        return Observed(fault=f"{manager.unit_path(spec.name)} exists and is not ours; rename it or the component")
+    if unit is not None and not layout.is_run_by(spec.name, unit):
+        return Observed(fault=f"{manager.unit_path(spec.name)} runs a component of another prefix; choose another name")
+    fault = _links.fault(target.links) or _port_fault(target, layout, manager, state, receipt or {}, request)
+    if fault:
+        return Observed(fault=fault)
+    healthy = None
+    if state.active and spec.health.path and receipt:
+        healthy = _health.probe(health_url(receipt), PROBE_TIMEOUT).ok
+    return Observed(
+        receipt=receipt,
+        current=_store.link_target(layout.current(spec.name)),
+        previous=_store.link_target(layout.previous(spec.name)),
+        release_fault=release_fault,
+        generation_fault=_generation_fault(target, layout, _host.account_of(request.scope)),
+        unit=unit,
+        active=state.active,
+        enabled=state.enabled,
+        healthy=healthy,
+        links=_links.to_change(target.links, (receipt or {}).get("links", ())),
+    )
+
+
+def _port_fault(
+    target: Target,
+    layout: Layout,
+    manager: ServiceManager,
+    state: ServiceState,
+    receipt: t.Mapping[str, t.Any],
+    request: Request,
+) -> str:
+    """Why the component could not listen where it shall, or an empty string when it does or is not to be started."""
+    spec = target.spec
+    # A run that was killed before it wrote the receipt may have started the current generation.
+    started = _store.read_json(os.path.join(layout.current(spec.name), DESCRIPTION)) or {}
+    # Of the port alone: on another address of the same port it would be in its own way, and is restarted anyway.
+    ours = spec.port in [known.get("port") for known in (receipt, started)]
+    if not spec.port or not target.runs or (receipt.get("held") and request.state != STARTED):
+        return ""
+    if ours and (state.active or (isinstance(manager, SupervisorManager) and not manager.running())):
+        return ""  # what a killed supervisord left may hold it, until the next one ends that
+    return _host.port_fault(spec.address, spec.port)
+
+
+def _generation_fault(target: Target, layout: Layout, account: str) -> str:
+    folder, data = layout.generation(target.spec.name, target.generation), layout.data(target.spec.name)
+    if not os.path.isdir(folder):
+        return "missing"
+    for path, content in target.contents.items():
+        if _store.read_text(os.path.join(folder, path)) != content.text:
+            return f"modified: {path}"
+    if not os.path.isdir(data):
+        return "data folder missing"
+    return "" if _host.may_write(account, data) else "data folder of another user"
+
+
+def _host_plan(
+    request: Request,
+    layout: Layout,
+    facts: HostFacts,
+    manager: ServiceManager,
+    tools: t.Mapping[str, Build],
+    sources: t.Sequence[Source],
+    serves: bool,
+) -> Plan:
+    """sources: what is to be fetched. serves: whether anything is to be done to a service."""
+    steps = []
+    if not all(os.path.isdir(path) for path in layout.folders):
+        steps.append(Step(FOLDERS, layout.prefix))
+    if request.scope == SYSTEM and not _host.account_exists(facts.account):
+        steps.append(Step(ACCOUNT, facts.account))
+    hub = request.fetch == FROM_HOST and any(source.kind == HUGGINGFACE for source in sources)
+    wanted = [HUGGINGFACE] if hub else []
+    wanted += [SUPERVISOR] if isinstance(manager, SupervisorManager) and serves else []
+    missing = sorted({*wanted, *([UV] if wanted or any(source.env for source in sources) else [])} - set(tools))
+    if missing:
+        raise _host.HostError(
+            f"this host needs {' and '.join(missing)}: pass the tools that the inventory has (rbee_tools)"
+        )
+    lacking = [name for name in wanted if _store.tree_fault(tools[name].path)]
+    builds = any(source.env for source in (*sources, *(tools[name].source for name in lacking)))
+    if builds and _store.tree_fault(tools[UV].path):
+        lacking.insert(0, UV)
+    steps += [Step(FETCH, f"tool {name} {tools[name].release}") for name in lacking]
+    if isinstance(manager, SupervisorManager) and serves and not manager.running():
+        steps.append(Step(START, SUPERVISOR))
+    return Plan(HOST, tuple(steps))
+
+
+def _survey_absent(
+    request: Request, layout: Layout, facts: HostFacts, manager: ServiceManager, tools: t.Mapping[str, Build]
+) -> Survey:
+    receipts = receipts_on(layout)
+    chosen = {
+        name: receipt
+        for name, receipt in receipts.items()
+        if receipt.get("fleet") == request.fleet
+        and (not request.kinds or receipt.get("kind") in request.kinds)
+        and (not request.names or name in request.names)
+        and (receipt.get("kind") != MODEL or request.purge)
+    }
+    states = manager.states([name for name, receipt in chosen.items() if "generation" in receipt])
+    seen, plans = {}, {}
+    for name, receipt in sorted(chosen.items()):
+        state = states.get(name, ServiceState())
+        unit = _store.read_text(manager.unit_path(name)) if "generation" in receipt else None
+        if unit is not None and not layout.is_run_by(name, unit):
+            unit, state = None, ServiceState()
+        seen[name] = Observed(
+            receipt=receipt,
+            current=_store.link_target(layout.current(name)),
+            unit=unit,
+            active=state.active,
+            enabled=state.enabled,
+        )
+        plans[name] = plan_absent(seen[name], name)
+    left = [
+        receipt
+        for name, receipt in receipts.items()
+        if name not in chosen and (receipt["kind"] != MODEL or receipt.get("fleet") != request.fleet)
+    ]
+    common = any(os.path.lexists(path) for path in (layout.staging, layout.cache, layout.host_receipt, layout.journals))
+    ends = not left and (chosen or common)
+    host_plan = Plan(HOST, (Step(TEARDOWN, "tools, service user, empty folders"),) if ends else ())
+    return Survey(layout, facts, manager, tools, {}, seen, plans, {}, chosen, host_plan)
+
+
+def _python(scope: str) -> str:
+    """The host's own interpreter, by a path that outlives virtual environments and version managers."""
+    return _interpreter.find_interpreter(MINIMUM_PYTHON, for_service=scope == SYSTEM).path
+
+
+def _find_interpreter(requires: str, known: str, facts: HostFacts) -> str:
+    """The interpreter of the last install while it fits, so that a newer Python beside it rebuilds nothing."""
+    candidates = [known, *_interpreter.host_candidates()] if known else None
+    return _interpreter.find_interpreter(requires, candidates, for_service=facts.scope == SYSTEM).path
