@@ -1,0 +1,59 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""rbee.fleet.summary: shows and records what a run did. Runs on the controller alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.rbee.fleet.plugins.module_utils import _store
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
+
+
+class ActionModule(ActionBase):
+    """Reads the registered results of all hosts of the play."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(
+            argument_spec={
+                "register": {"type": "str", "required": True},
+                "path": {"type": "str", "default": ""},
+                "action": {"type": "str", "default": "install"},
+                "fleet": {"type": "str", "default": "default"},
+            }
+        )
+        check = self._task.check_mode
+        hosts = {
+            str(host): _summary.host_report(plain(task_vars["hostvars"][host].get(options["register"])))
+            for host in task_vars["ansible_play_hosts_all"]
+        }
+        shown = _summary.lines(hosts, check)
+        shown += _summary.left_out(task_vars["groups"].get("rbee_queen", ()), hosts, options["action"])
+        self._display.display("\n".join(["", *shown, ""]))
+        path = "" if check else os.path.expanduser(options["path"])
+        if path:
+            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._record(path, _summary.document(hosts, options["fleet"], options["action"], moment))
+        return {"changed": False, "lines": shown, "hosts": hosts, "path": path}
+
+    def _record(self, path: str, document: t.Mapping[str, t.Any]) -> None:
+        try:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            _store.write_json(path, document, 0o600)
+        except OSError as error:
+            # The hosts are as they are; a missing file must not hide that.
+            self._display.warning(f"The result file {path} cannot be written: {error.strerror}.")
+
+
+def plain(value: t.Any) -> t.Any:
+    """JSON data without the types that Ansible marks its values with."""
+    return json.loads(json.dumps(value, default=str))

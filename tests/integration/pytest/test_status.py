@@ -1,0 +1,116 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks where there is little to see: no fleet, no installation, no way to a host."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, free_port
+
+Play = t.Callable[..., "subprocess.CompletedProcess[str]"]
+
+NO_FLEET = "There is no host of an rbee fleet here."
+
+
+@pytest.fixture
+def play(tmp_path: pathlib.Path) -> Play:
+    """Runs a playbook of the collection."""
+
+    (tmp_path / "ansible.cfg").write_text("")
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"rbee.fleet.{name}", *arguments]
+        settings = {
+            "ANSIBLE_COLLECTIONS_PATH": str(TREE),
+            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        return subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def fleet(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The inventory of a fleet in user scope, one hive of which cannot be reached, with nothing installed."""
+    (tmp_path / "rbee.yml").write_text("plugin: rbee.fleet.hives\n")
+    (tmp_path / "rbee.conf").write_text(
+        f'[fleet]\nscope = "user"\nprefix = "{tmp_path}/rbee"\n'
+        '[queen]\nmode = "attached-hive"\nattached_hive_alias = "near"\n'
+    )
+    (tmp_path / "hives.conf").write_text(
+        '[[hive]]\nalias = "near"\nhostname = "localhost"\n'
+        f'[[hive]]\nalias = "far"\nhostname = "127.0.0.1"\nconnection = "ssh"\nssh_port = {free_port()}\n'
+        "hive_port = 8601\n"
+    )
+    return tmp_path / "rbee.yml"
+
+
+@pytest.fixture
+def strangers(tmp_path: pathlib.Path) -> pathlib.Path:
+    """An inventory that is none of ours."""
+    path = tmp_path / "hosts.ini"
+    path.write_text("web ansible_connection=local\n")
+    return path
+
+
+@pytest.mark.parametrize("name", ["install", "uninstall", "status"])
+def test_without_an_inventory_a_playbook_stops_and_says_what_to_type(play: Play, name: str) -> None:
+    done = play(name)
+    assert done.returncode != 0
+    assert NO_FLEET in " ".join(done.stdout.split() + done.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--limit", "web"], ["--tags", "workers"]], ids=" ".join)
+def test_an_inventory_of_others_is_not_taken_for_a_fleet(
+    play: Play, strangers: pathlib.Path, arguments: list[str]
+) -> None:
+    done = play("install", "-i", str(strangers), *arguments)
+    assert done.returncode != 0
+    assert NO_FLEET in " ".join(done.stdout.split() + done.stderr.split())
+
+
+@pytest.mark.parametrize("arguments", [[], ["--limit", "near"]], ids=" ".join)
+def test_a_mistake_in_the_configuration_is_not_success(play: Play, fleet: pathlib.Path, arguments: list[str]) -> None:
+    (fleet.parent / "models.conf").write_text("[[modle]]\n")
+    done = play("install", "-i", str(fleet), *arguments)
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split() + done.stderr.split())
+    assert NO_FLEET in said
+    assert "models.conf:1: modle" in said
+
+
+def test_a_limit_to_no_host_of_the_fleet_is_not_success(
+    play: Play, fleet: pathlib.Path, strangers: pathlib.Path
+) -> None:
+    done = play("status", "-i", str(fleet), "-i", str(strangers), "--limit", "web")
+    assert done.returncode != 0
+    assert "with --limit, name hosts of that fleet" in " ".join(done.stdout.split() + done.stderr.split())
+
+
+def test_a_host_with_nothing_installed_says_so(play: Play, fleet: pathlib.Path) -> None:
+    done = play("status", "-i", str(fleet), "--limit", "near")
+    assert done.returncode == 0, done.stdout
+    lines = [line.split('"')[1].split() for line in done.stdout.splitlines() if '"near ' in line]
+    assert [line[:4] for line in lines] == [
+        ["near", "queen", "not", "installed"],
+        ["near", "hive", "not", "installed"],
+    ]
+    assert not (fleet.parent / "rbee").exists()
+
+
+def test_a_host_that_cannot_be_reached_is_named_and_hides_no_other(play: Play, fleet: pathlib.Path) -> None:
+    done = play("status", "-i", str(fleet))
+    assert done.returncode != 0
+    assert '"far: unreachable: ' in done.stdout
+    assert '"near  hive   not installed' in done.stdout
