@@ -5,7 +5,8 @@
 
 Everything runs in namespaces of its own (mounts, network, processes) that end with this command, however it ends. What
 the machines do can therefore not reach this machine's network, and no container, network, mount or process is left.
-For the same reason the machines have no way out: what they install is served to them from ``.cache/machines``.
+For the same reason the machines have no way out: what they install is served to them from ``.cache/machines``. A fleet
+may also have this machine in it: what is written to /etc, /opt and /usr/local goes to memory and is gone at the end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import fcntl
 import functools
 import hashlib
 import http.server
+import itertools
 import os
 import pathlib
 import platform
@@ -36,6 +38,7 @@ IMAGE = "localhost/rbee-fleet-machine"
 PYTHON = "3.11"  # of the image's Debian 12
 PORT = 8000  # where artefacts are served, on every address of the private network
 MARK = pathlib.Path("/run/rbee-machines")  # on a file system that only the namespaces have
+WRITTEN = ("/etc", "/opt", "/usr/local")  # where a local hive and its queen write
 CGROUP = "/rbee-machines"
 
 # Debian's package of every program that is needed
@@ -104,16 +107,22 @@ def provide_artefacts() -> None:
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise MachinesError(f"{url} does not have the sha256 {sha256}")
             file.write_bytes(content)
-    for lock in ("xllamacpp",):
+    for lock, version in itertools.product(("xllamacpp", "huggingface", "supervisor"), sorted({PYTHON, own_python()})):
         text = ROOT / "catalog" / "locks" / f"{lock}.txt"
-        stamp = ARTEFACTS / f".{lock}-{hashlib.sha256(text.read_bytes()).hexdigest()[:12]}"
+        stamp = ARTEFACTS / f".{lock}-{version}-{hashlib.sha256(text.read_bytes()).hexdigest()[:12]}"
         if not stamp.exists():
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-            target = ["--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp"]
+            target = ["--only-binary=:all:", "--python-version", version, "--implementation", "cp"]
             for glibc in (36, 35, 34, 31, 28, 17):
                 target += ["--platform", f"manylinux_2_{glibc}_{platform.machine()}"]
             run(*pip, *target, "--dest", str(ARTEFACTS), "--requirement", str(text))
             stamp.touch()
+
+
+def own_python() -> str:
+    """Version of the Python that a hive on this machine takes, the system's own where there is one."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return output(shutil.which("python3", path="/usr/bin") or sys.executable, "-c", code).strip()
 
 
 def run(*command: str) -> None:
@@ -192,9 +201,12 @@ def make_place() -> None:
     """Mounts what only these namespaces see: podman starts as after a boot, and writes nothing outside .cache."""
     storage = CACHE / "storage"
     storage.mkdir(parents=True, exist_ok=True)
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    MARK.mkdir()
+    keep_writes_in_memory()
     for folder in ("/var/lib/containers", "/etc/containers/networks"):  # podman's
         os.makedirs(folder, exist_ok=True)
-    for folder in ("/run", "/dev/shm", "/etc/containers/networks"):
+    for folder in ("/dev/shm", "/etc/containers/networks"):
         run("mount", "-t", "tmpfs", "tmpfs", folder)
     run("mount", "--bind", str(storage), "/var/lib/containers")
     # The old /sys shows the interfaces of the network namespace that it was mounted in.
@@ -202,7 +214,20 @@ def make_place() -> None:
     run("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
     remove_groups()  # of a killed run
     run("ip", "link", "set", "lo", "up")
-    MARK.mkdir()
+
+
+def keep_writes_in_memory() -> None:
+    checkout = MARK / "checkout"
+    checkout.mkdir()
+    run("mount", "--bind", str(ROOT), str(checkout))
+    for folder in WRITTEN:
+        layers = {name: MARK / "written" / folder.lstrip("/") / name for name in ("upperdir", "workdir")}
+        for layer in layers.values():
+            layer.mkdir(parents=True)
+        options = ",".join([f"lowerdir={folder}", *(f"{name}={layer}" for name, layer in layers.items())])
+        run("mount", "-t", "overlay", "overlay", "-o", options, folder)
+        if ROOT.is_relative_to(folder):
+            run("mount", "--bind", str(checkout), str(ROOT))
 
 
 def import_image() -> None:

@@ -250,10 +250,16 @@ def unit() -> Result:
     return pytest_check("pytest", BIN / "python", "tests/unit")
 
 
-def integration() -> Result:
+def missing_libraries() -> list[str]:
+    """The packages that a queen and a llama.cpp worker on this machine lack."""
     missing = [] if shutil.which("haproxy", path=environment()["PATH"]) else ["haproxy"]
     if not ctypes.util.find_library("gomp"):
         missing.append(LIBGOMP.get(package_manager(), "libgomp"))
+    return missing
+
+
+def integration() -> Result:
+    missing = missing_libraries()
     if missing:
         install(missing)
     return pytest_check("pytest", BIN / "python", "tests/integration/pytest")
@@ -283,7 +289,7 @@ def as_root(purpose: str) -> list[str]:
 
 def scenario(name: str) -> Check:
     def check() -> Result:
-        missing = runpy.run_path(str(ROOT / "script" / "machines.py"))["missing_packages"]()
+        missing = runpy.run_path(str(ROOT / "script" / "machines.py"))["missing_packages"]() + missing_libraries()
         if missing:
             install(missing)
         run(*as_root("boot machines"), sys.executable, str(ROOT / "script" / "machines.py"), "test", name)
@@ -395,7 +401,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
         if tier not in TIERS:
             parser.error(f"unknown tier {tier!r}, expected one of: {', '.join(TIERS)}")
     installed = []
-    if {"integration", "demo"} & set(chosen):
+    if {"integration", "demo", "molecule"} & set(chosen):
         installed.append("haproxy (its system user included), libgomp1")
     if "molecule" in chosen:
         installed.append("what boots machines (podman, crun, netavark, iptables, nftables, mmdebstrap)")

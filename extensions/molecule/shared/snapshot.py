@@ -4,7 +4,7 @@
 """Prints what a machine holds as JSON: sorted lists of lines for files, accounts, units, ports and processes.
 
 Left out is what the system and Ansible themselves change: kernel file systems, logs, caches of packages and libraries,
-temporary folders of systemd's own services, backups of the account files, and Ansible's own folder.
+temporary folders of systemd's own services, units of logins, backups of the account files, and Ansible's own folder.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SKIPPED = re.compile(
     r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)-"
     r"|(root|home/[^/]+)/\.ansible)"
 )
+LOGINS = re.compile(r"user(-runtime-dir)?@[0-9]+\.service")
 READ = re.compile(r"/etc/|/usr/local/|/home/")
 
 
@@ -56,6 +57,14 @@ def programs() -> t.Iterator[str]:
             yield words[1] if len(words) > 1 else words[0]
 
 
+def units() -> t.Iterator[str]:
+    """The units of the system but those that come and go with a login."""
+    kinds = "--type=service,timer,socket,path"
+    for line in lines("systemctl", "list-units", "--all", "--plain", "--no-legend", kinds):
+        if not LOGINS.fullmatch(line.split()[0]):
+            yield line.split()[0]
+
+
 def main() -> None:
     found = {
         "accounts": lines("cat", "/etc/passwd", "/etc/group"),
@@ -63,9 +72,8 @@ def main() -> None:
         "packages": lines("dpkg-query", "--show"),
         "ports": [" ".join(line.split()[:5]) for line in lines("ss", "-Htuln")],
         "programs": list(programs()),
-        "units": [line.split()[0] for line in lines("systemctl", "list-units", "--all", "--plain", "--no-legend",
-                                                    "--type=service,timer,socket,path")],
-    }  # fmt: skip
+        "units": list(units()),
+    }
     json.dump({name: sorted(set(values)) for name, values in found.items()}, sys.stdout)
 
 

@@ -43,11 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--model", type=pathlib.Path, required=True)
-    parser.add_argument("--alias", required=True)
+    parser.add_argument("--model", type=pathlib.Path)
+    parser.add_argument("--alias", default="")
     options = parser.parse_args()
     Handler.alias = options.alias
-    Handler.text = options.model.read_text(encoding="utf-8").strip()
+    if options.model:
+        Handler.text = options.model.read_text(encoding="utf-8").strip()
     http.server.ThreadingHTTPServer((options.host, options.port), Handler).serve_forever()
 
 

@@ -19,7 +19,7 @@ PAGE = 2  # files in one page of a listing
 
 _TREE = re.compile(r"/api/models/(?P<repository>.+)/tree/(?P<revision>[^/]+)")
 _INFO = re.compile(r"/api/models/(?P<repository>.+?)(/revision/(?P<revision>[^/]+))?")
-_FILE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+_FILE = re.compile(r"/(?P<repository>[^/]+(/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 _LARGE = re.compile(r"/cdn/(?P<repository>[^/]+/[^/]+)/(?P<path>.+)")
 
 
@@ -44,7 +44,7 @@ class Asked:
 class Hub:
     """The server; ``damaged`` holds paths whose content it delivers wrong, ``stall`` how far it goes with a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.repositories: dict[str, Repository] = {}
         self.asked: list[Asked] = []
         self.damaged: set[str] = set()
@@ -55,8 +55,8 @@ class Hub:
         class Handler(_Handler):
             server_hub = hub
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = http.server.ThreadingHTTPServer((address, port), Handler)
+        self.url = f"http://{address}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     def __enter__(self) -> Hub:
