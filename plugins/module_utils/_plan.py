@@ -9,17 +9,18 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._digest import digest
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import WORKER
 from ansible_collections.rbee.fleet.plugins.module_utils._target import SECRETS, Target
 from ansible_collections.rbee.fleet.plugins.module_utils._target import START as START_SCRIPT
 
 # The steps of one component, in the order in which they are taken.
 FETCH, WRITE, CHECK, SWITCH, UNIT, ENABLE, DISABLE = "fetch", "write", "check", "switch", "unit", "enable", "disable"
 START, RESTART, RELOAD, STOP, GATE, LINK, RECORD = "start", "restart", "reload", "stop", "gate", "link", "record"
-REMOVE = "remove"
+DRAIN, REMOVE = "drain", "remove"
 # The steps of the host itself
 FOLDERS, ACCOUNT, TEARDOWN = "create folders", "create user", "tear down"
 
-UNCHANGING = frozenset({GATE})  # looking is not changing
+UNCHANGING = frozenset({GATE, DRAIN})  # looking and waiting are not changing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,7 @@ def plan_present(
     if (seen.release_fault or force) and not shared:
         steps.append(Step(FETCH, f"release {build.release} ({'forced' if force else seen.release_fault})"))
     if target.has_service:
-        steps += _service_steps(target, seen, force)
+        steps += _drained(_service_steps(target, seen, force), target, seen)
     if seen.links:
         steps.append(Step(LINK, ", ".join(seen.links)))
     if seen.receipt is None or steps_change(steps) or differs(seen.receipt, receipt):
@@ -123,6 +124,21 @@ def _service_steps(target: Target, seen: Observed, force: bool) -> list[Step]:
     if spec.health.path and (steps_include(steps, START, RESTART, RELOAD) or (seen.active and seen.healthy is False)):
         steps.append(Step(GATE, f"health, up to {spec.health.timeout} s"))
     return steps
+
+
+def _drained(steps: list[Step], target: Target, seen: Observed) -> list[Step]:
+    """The steps, with the queen's requests to what it serves now ended before the first that touches it."""
+    if not serves(seen) or not steps_include(steps, RESTART, STOP):
+        return steps
+    first = next(index for index, step in enumerate(steps) if step.name not in (WRITE, CHECK))
+    drain = Step(DRAIN, f"requests at work, up to {target.spec.service.drain_timeout} s")
+    return [*steps[:first], drain, *steps[first:]]
+
+
+def serves(seen: Observed) -> str:
+    """The name that clients use for the model that a running worker serves, or an empty string."""
+    receipt = seen.receipt or {}
+    return str(receipt.get("served_name", "")) if seen.active and receipt.get("kind") == WORKER else ""
 
 
 def _reloadable(target: Target, seen: Observed, rewrites_unit: bool, force: bool) -> bool:
