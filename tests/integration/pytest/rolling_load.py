@@ -12,7 +12,7 @@ import json
 import threading
 import typing as t
 
-CLIENTS = 6
+CLIENTS = 24
 
 
 class Load:

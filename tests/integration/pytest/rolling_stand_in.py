@@ -9,7 +9,7 @@ import sys
 import time
 
 VERSION, ANSWERS = "@VERSION@", 200  # the status of its health
-TAKES = 0.3  # seconds for an answer
+STARTS, TAKES = 3, 1.5  # seconds until it listens, so that the queen sees it down; for an answer
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -39,4 +39,5 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 256
 
 
+time.sleep(STARTS)
 Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()

@@ -147,13 +147,12 @@ def test_not_one_request_fails_while_workers_change_one_after_the_other(
     queen = serve()
     with Load(queen.gateway.port, MODEL) as load:
         wait_until(lambda: load.answers["1"] > 20)
-        for version in ("2", "3"):
-            for hive in hives:
-                answer = hive.install(hive.worker(version))
-                assert answer.of("w")["state"] == "updated"
-                assert any(step.startswith("drain") for step in answer.taken["w"])
+        for hive in hives:
+            answer = hive.install(hive.worker("2"))
+            assert answer.of("w")["state"] == "updated"
+            assert any(step.startswith("drain") for step in answer.taken["w"])
         enough = load.count + 20
         wait_until(lambda: load.count > enough)
     assert load.failures == []
     assert load.count > 100
-    assert all(load.answers[version] for version in "123"), load.answers
+    assert all(load.answers[version] for version in "12"), load.answers
