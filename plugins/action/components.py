@@ -20,11 +20,13 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT,
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import SpecError, from_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot, default_folder
 from ansible_collections.rbee.fleet.plugins.plugin_utils._parcels import pack
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
 
 MODULE = "rbee.fleet.components"
+NOT_WELL = (_summary.FAILED, _summary.UNREACHABLE)
 SHORTEST_SECRET = 8  # characters; Ansible also hides the value wherever it appears, which short ones make unreadable
 
 
@@ -43,6 +45,9 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         arguments["controller"] = f"{getpass.getuser()}@{platform.node()}"
         arguments["secrets"] = {name: resolve_secret(name, str(ref)) for name, ref in self._dict("secrets").items()}
+        broken = self._broken(arguments.pop("after", None) or (), task_vars)
+        if broken:
+            return {"failed": True, "msg": f"not switched, because {', '.join(broken)} failed in an earlier wave"}
         retry_from = str(arguments.pop("retry_from", "") or "")
         if retry_from:
             failed = failed_in(retry_from).get(task_vars["inventory_hostname"])
@@ -133,6 +138,11 @@ class ActionModule(ActionBase):
         self._fixup_perms2((tmpdir, remote), execute=False)
         take = {"prefix": arguments.get("prefix", "/opt/rbee"), "files": {remote: sha256}}
         return self._module({"take": take}, task_vars)
+
+    def _broken(self, hosts: t.Iterable[str], task_vars: t.Any) -> list[str]:
+        """Those whose result, in the variable that this task registers too, is not good."""
+        results = {host: task_vars["hostvars"][host].get(str(self._task.register)) for host in hosts}
+        return sorted(host for host, found in results.items() if _summary.host_report(found)["state"] in NOT_WELL)
 
     def _dict(self, name: str) -> t.Mapping[str, t.Any]:
         value = self._task.args.get(name) or {}

@@ -139,6 +139,8 @@ class Apply:
                 self._manager.ensure_running()
 
     def _finish(self, host: Outcome) -> None:
+        if self._survey.staged:
+            return  # no receipt names what was brought
         # Not earlier: until every receipt is written, a new release may not be named by any.
         for name, target in self._survey.targets.items():
             outcome = self.outcomes.get(name)  # none where something is wrong that was not asked for

@@ -159,6 +159,22 @@ def start_digest(target: Target) -> str:
     return digest([target.contents[path].text for path in (START_SCRIPT, SECRETS) if path in target.contents])
 
 
+def staged(plan: Plan, force: bool) -> Plan:
+    """What a plan brings, without what it does to anything that runs. force: it is brought again later."""
+    return Plan(plan.name, tuple(step for step in plan.steps if step.name in (FETCH, WRITE) and not force))
+
+
+def standing(seen: t.Mapping[str, Observed], plans: t.Mapping[str, Plan]) -> dict[str, t.Any]:
+    """What the order of an upgrade depends on: how many workers of the host serve each model, and how many leave."""
+    out: dict[str, t.Any] = {"serving": {}, "leaving": {}}
+    for name, found in seen.items():
+        model = serves(found)
+        for key, counts in (("serving", found.healthy is not False), ("leaving", plans[name].has(DRAIN))):
+            if model and counts:
+                out[key][model] = out[key].get(model, 0) + 1
+    return out
+
+
 def plan_absent(seen: Observed, name: str) -> Plan:
     """The steps that remove a component; nothing when there is nothing of it."""
     steps: list[Step] = []

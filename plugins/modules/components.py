@@ -79,6 +79,21 @@ options:
     elements: str
     choices: [queen, hive, worker, model]
     default: []
+  stage:
+    description:
+      - Where a worker that serves a model has to be restarted, bring to the host what it needs, and change nothing that
+        runs. The result then has RV(ignore:staged=true), and a task without this option does the rest.
+      - Everywhere else, and in check mode, it makes no difference.
+    type: bool
+    default: false
+  after:
+    description:
+      - Hosts of an earlier wave of an upgrade.
+      - When one of them failed, according to the variable that the task registers, the task fails without connecting to
+        this host.
+    type: list
+    elements: str
+    default: []
   purge:
     description: With O(state=absent), remove models, data, and packages that were installed for the fleet, too.
     type: bool
@@ -254,6 +269,14 @@ host:
   description: The same for what the components of the host have in common, its folders, user and tools.
   returned: always
   type: dict
+staged:
+  description: Whether things were only brought, and nothing that runs was changed. See O(stage).
+  returned: with O(stage=true)
+  type: bool
+standing:
+  description: For M(rbee.fleet.waves), how many workers of the host serve each model, and how many have to leave.
+  returned: with O(stage=true)
+  type: dict
 attached:
   description: Whether the task followed a process that an earlier one had started.
   returned: when true
@@ -284,6 +307,8 @@ def argument_spec() -> dict[str, t.Any]:
         state=dict(type="str", choices=["present", "absent", "started", "stopped"], default="present"),
         names=dict(type="list", elements="str", default=[]),
         kinds=dict(type="list", elements="str", choices=["queen", "hive", "worker", "model"], default=[]),
+        stage=dict(type="bool", default=False),
+        after=dict(type="list", elements="str", default=[]),
         purge=dict(type="bool", default=False),
         force=dict(type="bool", default=False),
         deep=dict(type="bool", default=False),

@@ -6,21 +6,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import json
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import sys
 import tempfile
-import threading
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils import _lock, _manager, _rotation
+from ansible_collections.rbee.fleet.plugins.module_utils import _manager
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, Service, Source, Spec, Variant
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import Gateway, GatewayHive, GatewayWorker
@@ -66,7 +63,7 @@ class Hive:
     def worker(self, version: str, name: str = "w", **options: t.Any) -> Spec:
         text = (HERE / "rolling_stand_in.py").read_text().replace("@VERSION@", version)
         if options.pop("sick", False):
-            text = text.replace("ANSWERS = \"@", "").replace(", 200", ", 500")
+            text = text.replace('ANSWERS = "@', "").replace(", 200", ", 500")
         values = {
             "source": self.host.file("serve.py", text),
             "address": self.address,
