@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         arguments["controller"] = f"{getpass.getuser()}@{platform.node()}"
         arguments["secrets"] = {name: resolve_secret(name, str(ref)) for name, ref in self._dict("secrets").items()}
-        broken = self._broken(arguments.pop("after", None) or (), task_vars)
+        broken = broken_of(arguments.pop("after", None) or {}, task_vars)
         if broken:
             return {"failed": True, "msg": f"not switched, because {', '.join(broken)} failed in an earlier wave"}
         retry_from = str(arguments.pop("retry_from", "") or "")
@@ -139,11 +139,6 @@ class ActionModule(ActionBase):
         take = {"prefix": arguments.get("prefix", "/opt/rbee"), "files": {remote: sha256}}
         return self._module({"take": take}, task_vars)
 
-    def _broken(self, hosts: t.Iterable[str], task_vars: t.Any) -> list[str]:
-        """Those whose result, in the variable that this task registers too, is not good."""
-        results = {host: task_vars["hostvars"][host].get(str(self._task.register)) for host in hosts}
-        return sorted(host for host, found in results.items() if _summary.host_report(found)["state"] in NOT_WELL)
-
     def _dict(self, name: str) -> t.Mapping[str, t.Any]:
         value = self._task.args.get(name) or {}
         if not isinstance(value, t.Mapping):
@@ -172,6 +167,13 @@ def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str]) -> dict[str, t.
     names = {item["name"] for item in components if item["kind"] in kinds}
     chosen = sorted(names & set(arguments.get("names") or names))
     return {"names": chosen} if chosen else {}
+
+
+def broken_of(after: t.Mapping[str, t.Any], task_vars: t.Any) -> list[str]:
+    """The hosts of earlier waves whose result is not good."""
+    hosts, register = after.get("hosts") or (), str(after.get("register", ""))
+    results = {str(host): task_vars["hostvars"][host].get(register) for host in hosts}
+    return sorted(host for host, found in results.items() if _summary.host_report(found)["state"] in NOT_WELL)
 
 
 def failed_in(path: str) -> dict[str, list[str]]:

@@ -164,13 +164,20 @@ def staged(plan: Plan, force: bool) -> Plan:
     return Plan(plan.name, tuple(step for step in plan.steps if step.name in (FETCH, WRITE) and not force))
 
 
-def standing(seen: t.Mapping[str, Observed], plans: t.Mapping[str, Plan]) -> dict[str, t.Any]:
-    """What the order of an upgrade depends on: how many workers of the host serve each model, and how many leave."""
-    out: dict[str, t.Any] = {"serving": {}, "leaving": {}}
+def standing(
+    seen: t.Mapping[str, Observed], plans: t.Mapping[str, Plan], receipts: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, t.Any]:
+    """What the order of an upgrade depends on: how many workers serve each model, will start to, and have to leave."""
+    out: dict[str, t.Any] = {"serving": {}, "starting": {}, "leaving": {}}
     for name, found in seen.items():
-        model = serves(found)
-        for key, counts in (("serving", found.healthy is not False), ("leaving", plans[name].has(DRAIN))):
-            if model and counts:
+        served, coming = serves(found), receipts[name]
+        starts = coming.get("kind") == WORKER and plans[name].has(START)
+        for key, model in (
+            ("serving", served if found.healthy is not False else ""),
+            ("starting", coming.get("served_name", "") if starts else ""),
+            ("leaving", served if plans[name].has(DRAIN) else ""),
+        ):
+            if model:
                 out[key][model] = out[key].get(model, 0) + 1
     return out
 

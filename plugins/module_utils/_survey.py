@@ -136,7 +136,7 @@ def survey(request: Request) -> Survey:
                 brought.add(path)
         else:
             plans[name] = plan_running(target, observed, request.state == STARTED)
-    stands = standing(seen, plans) if request.stage else None
+    stands = standing(seen, plans, receipts) if request.stage else None
     is_staged = bool(stands and stands["leaving"])
     if stands is not None and is_staged:
         stands["queen"] = any(targets[name].spec.kind == QUEEN and plan.steps for name, plan in plans.items())

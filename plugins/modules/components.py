@@ -88,12 +88,19 @@ options:
     default: false
   after:
     description:
-      - Hosts of an earlier wave of an upgrade.
-      - When one of them failed, according to the variable that the task registers, the task fails without connecting to
-        this host.
-    type: list
-    elements: str
-    default: []
+      - The earlier waves of an upgrade.
+      - When one of their hosts failed, the task fails without connecting to this host.
+    type: dict
+    suboptions:
+      hosts:
+        description: All hosts of these waves.
+        type: list
+        elements: str
+        required: true
+      register:
+        description: Name of the variable in which they have their result.
+        type: str
+        required: true
   purge:
     description: With O(state=absent), remove models, data, and packages that were installed for the fleet, too.
     type: bool
@@ -308,7 +315,13 @@ def argument_spec() -> dict[str, t.Any]:
         names=dict(type="list", elements="str", default=[]),
         kinds=dict(type="list", elements="str", choices=["queen", "hive", "worker", "model"], default=[]),
         stage=dict(type="bool", default=False),
-        after=dict(type="list", elements="str", default=[]),
+        after=dict(
+            type="dict",
+            options=dict(
+                hosts=dict(type="list", elements="str", required=True),
+                register=dict(type="str", required=True),
+            ),
+        ),
         purge=dict(type="bool", default=False),
         force=dict(type="bool", default=False),
         deep=dict(type="bool", default=False),

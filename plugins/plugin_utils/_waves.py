@@ -71,7 +71,9 @@ def standing_of(result: t.Mapping[str, t.Any] | None, specs: t.Iterable[t.Mappin
     found = (result or {}).get("standing")
     if found:
         staged = bool(well and result and result.get("staged"))
-        return Standing(found["serving"], found["leaving"] if staged else {}, staged, bool(found.get("queen")))
+        if staged:
+            return Standing(found["serving"], found["leaving"], True, bool(found.get("queen")))
+        return Standing(collections.Counter(found["serving"]) + collections.Counter(found["starting"] if well else {}))
     models = [
         spec["served_name"]
         for spec in specs

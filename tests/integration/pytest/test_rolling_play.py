@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The install playbook upgrades a fleet under load: two hives and a queen, all on this machine, and nothing replaced."""
+"""The install playbook upgrades a fleet under load: two hives and a queen, all on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import hashlib
 import json
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import typing as t
@@ -39,6 +40,7 @@ TYPE = """
     model_format = "gguf"
     port = {port}
     command = ["{{python}}", "{{release}}/serve.py", "{{address}}", "{{port}}"]
+    model_command = ["{{model_path}}"]
     health.path = "/health"
     health.timeout = 10
     """
@@ -57,7 +59,8 @@ class Fleet:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             text += RELEASE.format(version=version, path=path, sha256=digest)
         machine.write("catalog/chat.toml", text)
-        (machine.folder / "m.gguf").write_text("weights")
+        weights = b"weights"
+        (machine.folder / "m.gguf").write_bytes(weights)
         machine.write("rbee.yml", "plugin: rbee.fleet.hives\n")
         machine.write(
             "rbee.conf",
@@ -72,15 +75,36 @@ class Fleet:
         )
         machine.write(
             "models.conf",
-            f'[[model]]\nname = "{MODEL}"\nsource = "file"\npath = "{machine.folder}/m.gguf"\n',
+            f"""
+            [[model]]
+            name = "{MODEL}"
+            source = "file"
+            path = "{machine.folder}/m.gguf"
+            sha256 = "{hashlib.sha256(weights).hexdigest()}"
+            """,
         )
         settings = {"name": "default", "scope": "user", "fetch": "host", "max_concurrent_installs": 10}
-        variables = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        hosts = {name: {**variables, "rbee_fleet": {**settings, "prefix": self.prefix(name)}} for name in HOSTS}
+        hosts = {
+            name: {
+                "ansible_connection": "local",
+                "ansible_python_interpreter": self._python(name),
+                "rbee_fleet": {**settings, "prefix": str(machine.folder / name)},
+            }
+            for name in HOSTS
+        }
         machine.write("local.yml", json.dumps({"all": {"hosts": hosts}}))
 
-    def prefix(self, name: str) -> str:
-        return str(self.machine.folder / name)
+    def _python(self, host: str) -> str:
+        """An interpreter for which the host has a home of its own."""
+        home = self.machine.folder / f"home-{host}"
+        home.mkdir()
+        self.machine.write(f"python-{host}", f"""\
+            #!/bin/sh
+            HOME={home} exec {sys.executable} "$@"
+            """)  # fmt: skip
+        path = self.machine.folder / f"python-{host}"
+        path.chmod(0o755)
+        return str(path)
 
     def declare(self, **versions: str) -> None:
         """The versions of the worker of each hive."""
@@ -97,7 +121,7 @@ class Fleet:
                 """
         self.machine.write("hives.conf", text)
 
-    def install(self, *options: str) -> t.Any:
+    def install(self, *options: str) -> subprocess.CompletedProcess[str]:
         return self.machine.play("rbee.fleet.install", "-i", "rbee.yml", "-i", "local.yml", "-v", *options)
 
 
@@ -114,20 +138,44 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Fleet]:
         shutil.rmtree(folder)
 
 
-def test_not_one_request_fails_while_the_playbook_upgrades_the_fleet(fleet: Fleet) -> None:
-    fleet.declare(one="1", two="1")
-    done = fleet.install()
+def well(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
-    assert "waves" not in done.stdout.replace("rbee_waves", "")
+    return done.stdout
+
+
+def test_not_one_request_fails_while_a_fleet_grows_and_is_upgraded(fleet: Fleet) -> None:
+    fleet.declare(one="1")
+    assert "downtime:" not in well(fleet.install())
+    fleet.declare(one="2")
+    said = well(fleet.install())
+    assert said.index("downtime: model m has one replica, on one,") < said.index("chat: restart service")
     with Load(fleet.port, MODEL) as load:
-        wait_until(lambda: load.answers["1"] > 20)
+        wait_until(lambda: load.answers["2"] > 20)
         fleet.declare(one="2", two="2")
-        done = fleet.install()
-        print(done.stdout)
+        assert "switching in" not in well(fleet.install())  # one task a host, as on every run that restarts no worker
+        fleet.declare(one="3", two="3")
+        said = well(fleet.install())
+        assert "switching in 2 waves: one; two" in said and "downtime:" not in said
         enough = load.count + 20
         wait_until(lambda: load.count > enough)
-    assert done.returncode == 0, done.stdout + done.stderr
     assert load.failures == []
-    assert load.count > 100
-    assert load.answers["1"] and load.answers["2"]
+    assert load.count > 100 and load.answers["3"] > 20
+
+
+def test_a_wave_that_fails_is_the_last_and_a_retry_takes_up_the_rest(fleet: Fleet) -> None:
+    fleet.declare(one="1", two="1")
+    well(fleet.install())
+    with Load(fleet.port, MODEL) as load:
+        fleet.declare(one="sick", two="sick")
+        done = fleet.install()
+        assert done.returncode == 2
+        assert "not switched, because one failed in an earlier wave" in done.stdout
+        result = json.loads((fleet.machine.folder / ".rbee" / "last-run.json").read_text())
+        assert result["failed"] == {"one": ["chat"], "two": []}
+        fleet.declare(one="2", two="2")
+        said = well(fleet.install("-e", "rbee_retry_failed=true"))
+        assert "switching in 2 waves: one; two" in said
+        enough = load.answers["2"] + 20
+        wait_until(lambda: load.answers["2"] > enough)
+    assert load.failures == []
+    assert load.answers.keys() == {"1", "2"} and load.count > 100
