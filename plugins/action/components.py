@@ -20,11 +20,13 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT,
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import SpecError, from_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot, default_folder
 from ansible_collections.rbee.fleet.plugins.plugin_utils._parcels import pack
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
 
 MODULE = "rbee.fleet.components"
+NOT_WELL = (_summary.FAILED, _summary.UNREACHABLE)
 SHORTEST_SECRET = 8  # characters; Ansible also hides the value wherever it appears, which short ones make unreadable
 
 
@@ -43,6 +45,9 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         arguments["controller"] = f"{getpass.getuser()}@{platform.node()}"
         arguments["secrets"] = {name: resolve_secret(name, str(ref)) for name, ref in self._dict("secrets").items()}
+        broken = broken_of(arguments.pop("after", None) or {}, task_vars)
+        if broken:
+            return {"failed": True, "msg": f"not switched, because {', '.join(broken)} failed in an earlier wave"}
         retry_from = str(arguments.pop("retry_from", "") or "")
         if retry_from:
             failed = failed_in(retry_from).get(task_vars["inventory_hostname"])
@@ -162,6 +167,13 @@ def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str]) -> dict[str, t.
     names = {item["name"] for item in components if item["kind"] in kinds}
     chosen = sorted(names & set(arguments.get("names") or names))
     return {"names": chosen} if chosen else {}
+
+
+def broken_of(after: t.Mapping[str, t.Any], task_vars: t.Any) -> list[str]:
+    """The hosts of earlier waves whose result is not good."""
+    hosts, register = after.get("hosts") or (), str(after.get("register", ""))
+    results = {str(host): task_vars["hostvars"][host].get(register) for host in hosts}
+    return sorted(host for host, found in results.items() if _summary.host_report(found)["state"] in NOT_WELL)
 
 
 def failed_in(path: str) -> dict[str, list[str]]:

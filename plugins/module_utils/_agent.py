@@ -35,11 +35,12 @@ from ansible_collections.rbee.fleet.plugins.module_utils._agent_request import (
     remove_worker,
     start_or_stop,
 )
+from ansible_collections.rbee.fleet.plugins.module_utils._drain import Questions
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._observed import Trees, observe
+from ansible_collections.rbee.fleet.plugins.module_utils._receipts import receipts_on
 from ansible_collections.rbee.fleet.plugins.module_utils._request import Request
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, SpecError
-from ansible_collections.rbee.fleet.plugins.module_utils._survey import receipts_on
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import is_well
 
 PROGRAM = "rbee-hive"
@@ -115,7 +116,8 @@ def _serve(options: argparse.Namespace) -> int:
     scope = _hive_catalog(prefix).get("scope", SYSTEM)
     trees = Trees(FILES_FRESH)
     try:
-        _agent_http.serve(options.bind, options.port, lambda: observe(prefix, scope, trees=trees))
+        questions = Questions(prefix)
+        _agent_http.serve(options.bind, options.port, lambda: observe(prefix, scope, trees=trees), questions)
     except OSError as error:
         raise AgentError(f"cannot listen on {options.bind} port {options.port}: {error.strerror or error}") from error
     return 0

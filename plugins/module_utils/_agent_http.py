@@ -21,6 +21,7 @@ import time
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _metrics
+from ansible_collections.rbee.fleet.plugins.module_utils._drain import Questions
 
 CONNECTIONS = 64  # at once; for one more, the oldest is ended
 DEADLINE = 15.0  # seconds for one connection, from its first byte to its last
@@ -87,6 +88,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Answers one request."""
 
     server: AgentServer
+    raw_requestline: bytes
     default_request_version = "HTTP/1.0"  # also for a request that cannot be read
 
     def do_GET(self) -> None:
@@ -96,6 +98,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 body, content_type = _metrics.render(self.server.state.get()).encode(), _metrics.CONTENT_TYPE
             elif path == "/health":
                 body, content_type = _json({"status": "ok"}), JSON
+            elif path == "/v1/drain" and self.server.questions:
+                body, content_type = _json(self.server.questions.state()), JSON
             elif path in VIEWS:
                 body, content_type = _json(VIEWS[path](self.server.state.get())), JSON
             else:
@@ -109,6 +113,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._send(200, body, content_type)
 
     do_HEAD = do_GET
+
+    def parse_request(self) -> bool:
+        """HAProxy's agent-check sends no HTTP but the name of a component alone, and takes one line."""
+        questions, line = self.server.questions, self.raw_requestline
+        answer = questions.answer(line) if questions and len(line.split()) == 1 else None
+        if questions is None or answer is None:
+            return super().parse_request()
+        self.close_connection = True
+        self.wfile.write(answer)
+        questions.answered(line)
+        return False
 
     def version_string(self) -> str:
         return "rbee-hive"
@@ -141,12 +156,12 @@ class AgentServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, address: str, port: int, state: Cached):
+    def __init__(self, address: str, port: int, state: Cached, questions: t.Optional[Questions] = None):
         family, _kind, _protocol, _name, where = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         self.address_family = family
-        self.state = state
+        self.state, self.questions = state, questions
         self._guard = threading.Lock()
         self._open: dict[socket.socket, float] = {}
         super().__init__(t.cast("tuple[str, int]", where), Handler)
@@ -188,9 +203,9 @@ class AgentServer(socketserver.ThreadingTCPServer):
         """Nothing: what remains are clients that went away."""
 
 
-def serve(address: str, port: int, look: t.Callable[[], State]) -> None:
+def serve(address: str, port: int, look: t.Callable[[], State], questions: Questions) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError when it cannot listen."""
-    with AgentServer(address, port, Cached(look)) as server:
+    with AgentServer(address, port, Cached(look), questions) as server:
         for number in (signal.SIGTERM, signal.SIGINT):
             # shutdown() waits for serve_forever(), which this very thread runs.
             signal.signal(number, lambda *_: threading.Thread(target=server.shutdown, daemon=True).start())

@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _health,
     _host,
     _links,
+    _lock,
     _plan,
     _remove,
     _store,
@@ -44,6 +45,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
     Outcome,
     Request,
 )
+from ansible_collections.rbee.fleet.plugins.module_utils._rotation import Rotation, RotationError
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
@@ -55,7 +57,7 @@ CHECK_TIMEOUT = 60  # seconds for a component's own check of its configuration
 LOG_LINES = 20
 PROGRESS_INTERVAL = 1.0  # seconds between two progress lines of one component
 
-EXPECTED = (OSError, ServiceError, SourceError, _host.HostError, _store.StoreError)
+EXPECTED = (OSError, RotationError, ServiceError, SourceError, _host.HostError, _lock.Busy, _store.StoreError)
 
 
 class ApplyError(Exception):
@@ -89,6 +91,7 @@ class Apply:
         self._staged: dict[str, threading.Event] = {name: threading.Event() for name in survey.plans}
         self._brought: set[str] = set()  # paths of releases
         self.outcomes = outcomes(survey, request)
+        self._rotation = Rotation(survey.layout, request.fleet, survey.plans, survey.seen, self.outcomes)
 
     def run(self) -> list[Outcome]:
         """Take all steps; what became of each component is the answer, never an exception."""
@@ -136,6 +139,8 @@ class Apply:
                 self._manager.ensure_running()
 
     def _finish(self, host: Outcome) -> None:
+        if self._survey.staged:
+            return  # no receipt names what was brought
         # Not earlier: until every receipt is written, a new release may not be named by any.
         for name, target in self._survey.targets.items():
             outcome = self.outcomes.get(name)  # none where something is wrong that was not asked for
@@ -166,6 +171,7 @@ class Apply:
             else:
                 self._converge(self._survey.targets[name], outcome)
         self._staged[name].set()
+        self._rotation.finished(name)
         outcome.seconds = round(time.monotonic() - started, 3)
         self._journal.write("done", component=name, state=outcome.state, reason=outcome.reason)
 
@@ -185,16 +191,20 @@ class Apply:
         seen = self._survey.seen[spec.name]
         # What a run that was cut short has switched to counts as touched by this one.
         touched = seen.current not in ("", (seen.receipt or {}).get("generation", ""))
-        try:
-            for step in plan.steps:
-                if step.name not in (_plan.FETCH, _plan.WRITE):
-                    self._say(spec.name, step)
-                    touched = touched or step.name in (_plan.SWITCH, _plan.UNIT)
-                    self._take(step, target)
-        except Exception as error:  # pylint: disable=broad-except  # whatever it was, the old generation comes back
-            if not touched:
-                raise
-            self._roll_back(target, outcome, error)
+        with contextlib.ExitStack() as drained:
+            try:
+                for step in plan.steps:
+                    if step.name not in (_plan.FETCH, _plan.WRITE):
+                        self._say(spec.name, step)
+                        touched = touched or step.name in (_plan.SWITCH, _plan.UNIT)
+                        if step.name == _plan.DRAIN:
+                            port = (seen.receipt or {}).get("port", 0)
+                            drained.enter_context(self._rotation.left(outcome, port, spec.service.drain_timeout))
+                        self._take(step, target)
+            except Exception as error:  # pylint: disable=broad-except  # whatever it was, the old generation comes back
+                if not touched:
+                    raise
+                self._roll_back(target, outcome, error)
 
     def _await_others(self, target: Target) -> None:
         """Wait for what this one needs from its neighbours: its model, and a release that another one brings."""

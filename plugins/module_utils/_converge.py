@@ -9,6 +9,7 @@ A caller that comes back, or comes later with the same request, follows the jour
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
 import signal
@@ -62,10 +63,10 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
     busy = None if check else _holder(layout)
     if busy and busy.get("identity") == request.identity and os.path.exists(str(busy.get("journal"))):
         return {**follow(str(busy["journal"]), 0, wait), "attached": True}
-    found = look(request)
+    found = look(dataclasses.replace(request, stage=False) if check else request)
     # What another run is at work on cannot be judged yet: then a process of ours waits for its end and looks again.
     if check or (found.idle and busy is None):
-        return result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ())
+        return _stands(found, result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ()))
     needs = _needs(found, request)
     if needs:
         return {"needs": to_dict(needs), "held": _supply.held(layout)}
@@ -152,9 +153,16 @@ def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[st
         found = survey(request)
         _remove.clear_leftovers(layout, found.manager)
         diff = _diff.diff_of(found)
-        answer = result(Apply(request, found, journal).run(), diff)
+        answer = _stands(found, result(Apply(request, found, journal).run(), diff))
         answer["torn_down"] = not os.path.isdir(layout.staging)
         return answer
+
+
+def _stands(found: Survey, answer: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The answer, with what the order of an upgrade depends on."""
+    if found.standing is not None:
+        answer.update(standing=dict(found.standing), staged=found.staged)
+    return answer
 
 
 def _start(request: Request, layout: Layout, path: str) -> None:

@@ -70,6 +70,10 @@ class Layout:
     def receipt(self, name: str) -> str:
         return posixpath.join(self.component(name), "receipt.json")
 
+    def draining(self, name: str) -> str:
+        """Locked while the queen is to send nothing to the component."""
+        return posixpath.join(self.component(name), "draining")
+
     def generations(self, name: str) -> str:
         return posixpath.join(self.component(name), "generations")
 

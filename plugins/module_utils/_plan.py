@@ -9,17 +9,18 @@ import dataclasses
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._digest import digest
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import WORKER
 from ansible_collections.rbee.fleet.plugins.module_utils._target import SECRETS, Target
 from ansible_collections.rbee.fleet.plugins.module_utils._target import START as START_SCRIPT
 
 # The steps of one component, in the order in which they are taken.
 FETCH, WRITE, CHECK, SWITCH, UNIT, ENABLE, DISABLE = "fetch", "write", "check", "switch", "unit", "enable", "disable"
 START, RESTART, RELOAD, STOP, GATE, LINK, RECORD = "start", "restart", "reload", "stop", "gate", "link", "record"
-REMOVE = "remove"
+DRAIN, REMOVE = "drain", "remove"
 # The steps of the host itself
 FOLDERS, ACCOUNT, TEARDOWN = "create folders", "create user", "tear down"
 
-UNCHANGING = frozenset({GATE})  # looking is not changing
+UNCHANGING = frozenset({GATE, DRAIN})  # looking and waiting are not changing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,7 @@ def plan_present(
     if (seen.release_fault or force) and not shared:
         steps.append(Step(FETCH, f"release {build.release} ({'forced' if force else seen.release_fault})"))
     if target.has_service:
-        steps += _service_steps(target, seen, force)
+        steps += _drained(_service_steps(target, seen, force), target, seen)
     if seen.links:
         steps.append(Step(LINK, ", ".join(seen.links)))
     if seen.receipt is None or steps_change(steps) or differs(seen.receipt, receipt):
@@ -125,6 +126,21 @@ def _service_steps(target: Target, seen: Observed, force: bool) -> list[Step]:
     return steps
 
 
+def _drained(steps: list[Step], target: Target, seen: Observed) -> list[Step]:
+    """The steps, with the queen's requests to what it serves now ended before the first that touches it."""
+    if not serves(seen) or not steps_include(steps, RESTART, STOP):
+        return steps
+    first = next(index for index, step in enumerate(steps) if step.name not in (WRITE, CHECK))
+    drain = Step(DRAIN, f"requests at work, up to {target.spec.service.drain_timeout} s")
+    return [*steps[:first], drain, *steps[first:]]
+
+
+def serves(seen: Observed) -> str:
+    """The name that clients use for the model that a running worker serves, or an empty string."""
+    receipt = seen.receipt or {}
+    return str(receipt.get("served_name", "")) if seen.active and receipt.get("kind") == WORKER else ""
+
+
 def _reloadable(target: Target, seen: Observed, rewrites_unit: bool, force: bool) -> bool:
     """Whether a signal is enough: the program and its command line stay, only the files it reads differ."""
     known = seen.receipt or {}
@@ -141,6 +157,29 @@ def _reloadable(target: Target, seen: Observed, rewrites_unit: bool, force: bool
 def start_digest(target: Target) -> str:
     """Stands for the command line and environment of a generation."""
     return digest([target.contents[path].text for path in (START_SCRIPT, SECRETS) if path in target.contents])
+
+
+def staged(plan: Plan, force: bool) -> Plan:
+    """What a plan brings, without what it does to anything that runs. force: it is brought again later."""
+    return Plan(plan.name, tuple(step for step in plan.steps if step.name in (FETCH, WRITE) and not force))
+
+
+def standing(
+    seen: t.Mapping[str, Observed], plans: t.Mapping[str, Plan], receipts: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, t.Any]:
+    """What the order of an upgrade depends on: how many workers serve each model, will start to, and have to leave."""
+    out: dict[str, t.Any] = {"serving": {}, "starting": {}, "leaving": {}}
+    for name, found in seen.items():
+        served, coming = serves(found), receipts[name]
+        starts = coming.get("kind") == WORKER and plans[name].has(START)
+        for key, model in (
+            ("serving", served if found.healthy is not False else ""),
+            ("starting", coming.get("served_name", "") if starts else ""),
+            ("leaving", served if plans[name].has(DRAIN) else ""),
+        ):
+            if model:
+                out[key][model] = out[key].get(model, 0) + 1
+    return out
 
 
 def plan_absent(seen: Observed, name: str) -> Plan:

@@ -39,7 +39,7 @@ def remove(
             manager.remove(name)
     for path in receipt.get("links", ()):
         _links.remove(path, layout.component(name))
-    for link in (layout.current(name), layout.previous(name)):
+    for link in (layout.current(name), layout.previous(name), layout.draining(name)):
         _store.remove_tree(link)
     for generation in _store.list_folder(layout.generations(name)):
         kept += _remove_listed(layout.generation(name, generation))
@@ -102,6 +102,8 @@ def clear_leftovers(layout: Layout, manager: ServiceManager) -> None:
     """Remove what a killed apply left half done; what a download can go on from stays. Only under the lock."""
     for name in _store.list_folder(layout.staging):
         _store.remove_tree(os.path.join(layout.staging, name))
+    for name in _store.list_folder(layout.components):
+        _store.remove_tree(layout.draining(name))
     supervisor = os.path.join(layout.prefix, "supervisor")
     folders = [layout.prefix, layout.cache, supervisor, os.path.join(supervisor, "enabled")]
     folders += [os.path.join(layout.components, name) for name in _store.list_folder(layout.components)]

@@ -44,7 +44,8 @@ class Request:
 
     specs: the desired components; with ``absent`` they may be empty. tools: what an installation may need.
     kinds: of the components that ``absent`` without names removes. names: components that the state applies to, empty
-    for all. purge: with ``absent``, data and models too. force: install again what is there.
+    for all. stage: bring what a host needs and switch nothing, where a worker has to leave the rotation for it.
+    purge: with ``absent``, data and models too. force: install again what is there.
     deep: compare digests, not only sizes and times. secrets: value by name. fetch: who fetches what is lacking.
     supplies: what the controller has brought, by id of the need. lock_timeout: seconds to wait for another run.
     """
@@ -57,6 +58,7 @@ class Request:
     tools: t.Mapping[str, Spec] = dataclasses.field(default_factory=dict)
     kinds: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    stage: bool = False
     purge: bool = False
     force: bool = False
     deep: bool = False

@@ -123,6 +123,7 @@ class Service:
     stop_timeout: seconds between SIGTERM and SIGKILL. reload_signal: for example ``USR2``; empty means restart.
     capabilities: ambient ones, for example ``CAP_NET_BIND_SERVICE``. nofile: descriptor limit, 0 for the default.
     devices: whether the service needs GPU device nodes.
+    drain_timeout: seconds that a restart waits for the requests at work; the queen sends no new ones meanwhile.
     """
 
     stop_timeout: int = 30
@@ -130,6 +131,7 @@ class Service:
     capabilities: tuple[str, ...] = ()
     nofile: int = 0
     devices: bool = False
+    drain_timeout: int = 300
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,12 +33,14 @@ from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     plan_absent,
     plan_present,
     plan_running,
-    start_digest,
+    staged,
+    standing,
 )
+from ansible_collections.rbee.fleet.plugins.module_utils._receipts import receipt_of, receipts_on
 from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, PRESENT, STARTED, Request
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager, ServiceState
-from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, without_secrets
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, Source, Spec
+from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Source, Spec
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
 from ansible_collections.rbee.fleet.plugins.module_utils._target import (
@@ -66,7 +68,7 @@ class Survey:
 
     targets, seen, plans: by component name. faults: components that cannot be as declared here, and why.
     tools: those that may be needed, resolved. receipts: what shall be recorded of each component. host_plan: steps
-    before any component's.
+    before any component's. standing: of a request that may stage. staged: the plans bring things and switch nothing.
     """
 
     layout: Layout
@@ -79,6 +81,8 @@ class Survey:
     faults: t.Mapping[str, str]
     receipts: t.Mapping[str, t.Mapping[str, t.Any]]
     host_plan: Plan
+    standing: t.Optional[t.Mapping[str, t.Any]] = None
+    staged: bool = False
 
     @property
     def changes(self) -> bool:
@@ -132,11 +136,16 @@ def survey(request: Request) -> Survey:
                 brought.add(path)
         else:
             plans[name] = plan_running(target, observed, request.state == STARTED)
+    stands = standing(seen, plans, receipts) if request.stage else None
+    is_staged = bool(stands and stands["leaving"])
+    if stands is not None and is_staged:
+        stands["queen"] = any(targets[name].spec.kind == QUEEN and plan.steps for name, plan in plans.items())
+        plans = {name: staged(plan, request.force) for name, plan in plans.items()}
     sources = [targets[name].build.source for name, plan in plans.items() if plan.has(FETCH)]
     serves = any(plans[name].steps for name in plans if targets[name].has_service)
     host_plan = _host_plan(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
     asked = {name: fault for name, fault in faults.items() if not request.names or name in request.names}
-    return Survey(layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan)
+    return Survey(layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan, stands, is_staged)
 
 
 def supply_of(found: Survey, request: Request) -> Supply:
@@ -151,64 +160,6 @@ def needs_of(found: Survey, request: Request) -> list[Need]:
     supply = supply_of(found, request)
     needs = [need for build in builds for need in supply.lacking(build.source, build.interpreter)]
     return list({need.id: need for need in needs}.values())
-
-
-def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
-    """What shall be recorded of a component, but for when and by whom."""
-    spec, build = target.spec, target.build
-    receipt: dict[str, t.Any] = {
-        "schema": 1,
-        "name": spec.name,
-        "type": spec.type,
-        "kind": spec.kind,
-        "fleet": spec.fleet,
-        "version": spec.version,
-        "variant": build.variant.name,
-        "release": build.release,
-        "release_path": build.path,
-        "interpreter": build.interpreter,
-        "source": {
-            key: value
-            for key, value in (
-                ("kind", build.source.kind),
-                ("url", without_secrets(build.source.url)),
-                ("sha256", build.source.sha256),
-            )
-            if value
-        },
-    }
-    if target.has_service:
-        receipt.update(
-            generation=target.generation,
-            unit=manager.unit_path(spec.name),
-            start=start_digest(target),
-            auto_start=spec.auto_start,
-            idle=spec.idle,
-            address=spec.address,
-            port=spec.port,
-            health=spec.health.path,
-            health_timeout=spec.health.timeout,
-            model=spec.model,
-            served_name=spec.served_name,
-            links=list(target.links),
-        )
-    return receipt
-
-
-def receipts_on(layout: Layout) -> dict[str, dict[str, t.Any]]:
-    """Every receipt of a prefix, of whatever fleet, by component name.
-
-    A first install that was killed or failed has written none: then what its generation says of itself.
-    """
-    found = {}
-    for folder in _store.list_folder(layout.components):
-        receipt = _store.read_json(os.path.join(layout.components, folder, "receipt.json"))
-        for generation in [] if receipt else _store.list_folder(layout.generations(folder)):
-            about = _store.read_json(os.path.join(layout.generation(folder, generation), DESCRIPTION))
-            receipt = {**about, "generation": generation} if about else None
-        if receipt:
-            found[receipt.get("name", folder)] = receipt
-    return found
 
 
 def _targets(

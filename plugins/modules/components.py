@@ -79,6 +79,28 @@ options:
     elements: str
     choices: [queen, hive, worker, model]
     default: []
+  stage:
+    description:
+      - Where a worker that serves a model has to be restarted, bring to the host what it needs, and change nothing that
+        runs. The result then has RV(ignore:staged=true), and a task without this option does the rest.
+      - Everywhere else, and in check mode, it makes no difference.
+    type: bool
+    default: false
+  after:
+    description:
+      - The earlier waves of an upgrade.
+      - When one of their hosts failed, the task fails without connecting to this host.
+    type: dict
+    suboptions:
+      hosts:
+        description: All hosts of these waves.
+        type: list
+        elements: str
+        required: true
+      register:
+        description: Name of the variable in which they have their result.
+        type: str
+        required: true
   purge:
     description: With O(state=absent), remove models, data, and packages that were installed for the fleet, too.
     type: bool
@@ -254,6 +276,14 @@ host:
   description: The same for what the components of the host have in common, its folders, user and tools.
   returned: always
   type: dict
+staged:
+  description: Whether things were only brought, and nothing that runs was changed. See O(stage).
+  returned: with O(stage=true)
+  type: bool
+standing:
+  description: For M(rbee.fleet.waves), how many workers of the host serve each model, and how many have to leave.
+  returned: with O(stage=true)
+  type: dict
 attached:
   description: Whether the task followed a process that an earlier one had started.
   returned: when true
@@ -284,6 +314,14 @@ def argument_spec() -> dict[str, t.Any]:
         state=dict(type="str", choices=["present", "absent", "started", "stopped"], default="present"),
         names=dict(type="list", elements="str", default=[]),
         kinds=dict(type="list", elements="str", choices=["queen", "hive", "worker", "model"], default=[]),
+        stage=dict(type="bool", default=False),
+        after=dict(
+            type="dict",
+            options=dict(
+                hosts=dict(type="list", elements="str", required=True),
+                register=dict(type="str", required=True),
+            ),
+        ),
         purge=dict(type="bool", default=False),
         force=dict(type="bool", default=False),
         deep=dict(type="bool", default=False),

@@ -122,6 +122,7 @@ ENTRY = {
             "capabilities": Key(array(text(r"CAP_[A-Z_]+", "a capability such as CAP_NET_BIND_SERVICE")), ()),
             "nofile": Key(integer(1, 2**20), 0),
             "devices": Key(boolean, False),
+            "drain_timeout": Key(integer(0, 86400), 300),
         }
     ),
     "release": Key(tables(RELEASE).check, (), required=True),

@@ -55,6 +55,7 @@ class GatewayWorker:
     name: unique on its hive; like the hive's it stands in URL paths, so it has only letters that are not escaped there.
     models: names that clients may ask for; none for a worker that is reached by its own name only.
     health_path: answers 200 when the worker is ready; empty means that an accepted connection is enough.
+    agent_port: where the hive's agent tells, at the same address, whether the worker is to get requests; 0 for nowhere.
     """
 
     hive: str
@@ -64,6 +65,7 @@ class GatewayWorker:
     port: int
     models: tuple[str, ...] = ()
     health_path: str = ""
+    agent_port: int = 0
 
     @property
     def path(self) -> str:
@@ -369,5 +371,9 @@ def _worker(worker: GatewayWorker) -> str:
             f"http-check send meth GET uri {quoted(worker.health_path)}",
             "http-check expect status 200",
         ]
-    lines.append(f"server worker {endpoint(worker.address, worker.port)} check")
+    server = f"server worker {endpoint(worker.address, worker.port)} check"
+    if worker.models and worker.agent_port:
+        lines.append("# The hive's agent answers ready or drain; while it is down, the worker stays as it was.")
+        server += f' agent-check agent-port {worker.agent_port} agent-inter 500ms agent-send "{worker.name}\\n"'
+    lines.append(server)
     return _section(f"backend {worker.backend}", lines)

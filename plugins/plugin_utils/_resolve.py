@@ -134,6 +134,7 @@ def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> G
         port=worker.port,
         models=(worker.model,) if worker.model else (),
         health_path=entry.health.path,
+        agent_port=hive.hive_port,
     )
 
 

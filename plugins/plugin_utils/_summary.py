@@ -32,6 +32,8 @@ def host_report(result: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
     reason = (
         "" if broken or state in (CHANGED, UNCHANGED) else one_line(str(result.get("msg") or "no reason was given"))
     )
+    if state == FAILED and result.get("staged"):  # whatever could be brought, nothing was switched: all is to be done
+        return {"state": state, "reason": f"not switched: {one_line(str(result.get('msg')))}", "components": []}
     return {"state": state, "reason": reason, "components": components}
 
 

@@ -67,7 +67,7 @@ SPEC = st.builds(
     files=st.lists(FILE, max_size=2).map(tuple),
     port=NUMBER,
     health=st.builds(Health, TEXT, NUMBER),
-    service=st.builds(Service, NUMBER, TEXT, WORDS, NUMBER, st.booleans()),
+    service=st.builds(Service, NUMBER, TEXT, WORDS, NUMBER, st.booleans(), NUMBER),
     auto_start=st.booleans(),
     idle=TEXT,
     programs=st.dictionaries(TEXT, WORDS, max_size=2),

@@ -179,6 +179,7 @@ reload_signal = "HUP"
 capabilities = ["CAP_NET_BIND_SERVICE"]
 nofile = 4096
 devices = true
+drain_timeout = 11
 [files]
 "run.sh" = "exec {anything}"
 "config" = { content = "port {port}", template = true }
@@ -208,7 +209,7 @@ strip = 1
     )
     assert found.env == {"HOME": "{data}"}
     assert found.health == Health("/ready", 7)
-    assert found.service == Service(9, "HUP", ("CAP_NET_BIND_SERVICE",), 4096, True)
+    assert found.service == Service(9, "HUP", ("CAP_NET_BIND_SERVICE",), 4096, True, 11)
     assert found.files == (File("run.sh", "exec {anything}"), File("config", "port {port}", template=True))
     assert (found.model, found.model_format, found.check[1]) == ("optional", "gguf", "--check")
     assert found.model_command == ("--model", "{model_path}", "--name", "{model}")
