@@ -58,12 +58,12 @@ EXAMPLES = r"""
   run_once: true
   register: order
 
+# In wave.yml, include a file with a task for those of which "inventory_hostname in wave" is true.
 - name: Switch, one wave after the other
   ansible.builtin.include_tasks: wave.yml
   loop: "{{ order.waves }}"
   loop_control:
     loop_var: wave
-  when: inventory_hostname in wave
 """
 
 RETURN = r"""

@@ -9,7 +9,7 @@ import sys
 import time
 
 VERSION, ANSWERS = "@VERSION@", 200  # the status of its health
-STARTS, TAKES = 3, 1.5  # seconds until it listens, so that the queen sees it down; for an answer
+STARTS, TAKES = 1, 1.5  # seconds until it listens, for an answer
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

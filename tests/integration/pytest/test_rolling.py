@@ -17,7 +17,7 @@ import tempfile
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils import _manager
+from ansible_collections.rbee.fleet.plugins.module_utils import _drain, _manager
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, Service, Source, Spec, Variant
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import Gateway, GatewayHive, GatewayWorker
@@ -153,3 +153,47 @@ def test_not_one_request_fails_while_workers_change_one_after_the_other(
     assert load.failures == []
     assert load.count > 100
     assert all(load.answers[version] for version in "12"), load.answers
+
+
+def test_workers_of_one_model_on_one_host_take_turns(hives: list[Hive], tmp_path: pathlib.Path) -> None:
+    hive, port = hives[0], free_port()
+
+    def pair(version: str) -> tuple[Spec, Spec]:
+        return hive.worker(version, "w"), hive.worker(version, "v", port=port)
+
+    hive.install(*pair("1"))
+    queen = Queen(tmp_path, Gateway("tests", workers=hive.gateway("h", *pair("1"))))
+    with contextlib.closing(queen):
+        queen.wait()
+        wait_until(lambda: hive.asked.keys() == {"v", "w"})
+        with Load(queen.gateway.port, MODEL) as load:
+            wait_until(lambda: load.answers["1"] > 20)
+            answer = hive.install(*pair("2"))
+            enough = load.count + 20
+            wait_until(lambda: load.count > enough)
+    assert answer.states == {"model-m": "ok", "hive": "ok", "w": "updated", "v": "updated"}
+    assert load.failures == []
+
+
+def test_a_host_that_stages_keeps_what_runs_until_it_is_told_to_switch(hives: list[Hive]) -> None:
+    hive = hives[0]
+    hive.install(hive.worker("1"))
+    before = hive.host.ask(hive.worker("1"))
+    staged = hive.install(hive.worker("2"), stage=True)
+    assert [step.split()[0] for step in staged.taken["w"]] == ["fetch", "write"]
+    assert staged.result["staged"] and staged.result["standing"]["leaving"] == {MODEL: 1}
+    assert hive.host.ask(hive.worker("1")) == before
+    assert not hive.install(hive.worker("2"), stage=True).taken  # it is all there
+    switched = hive.install(hive.worker("2"))
+    assert [step.split()[0] for step in switched.taken["w"]] == ["drain", "switch", "restart", "gate", "record"]
+    assert hive.host.ask(hive.worker("2"))["version"] == "2"
+
+
+def test_the_agent_answers_the_queen_and_everybody_else(hives: list[Hive]) -> None:
+    hive = hives[0]
+    hive.install(hive.worker("1"))
+    assert hive.ask(b"w\n") == b"ready\n"
+    with _drain.mark(hive.host.layout, "w"):
+        assert hive.ask(b"w\n") == b"drain\n"
+    assert hive.ask(b"nobody\n").startswith(b"HTTP/1.0 400 ")
+    assert hive.asked["w"]["answered"] == 2

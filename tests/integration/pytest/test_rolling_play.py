@@ -42,7 +42,7 @@ TYPE = """
     command = ["{{python}}", "{{release}}/serve.py", "{{address}}", "{{port}}"]
     model_command = ["{{model_path}}"]
     health.path = "/health"
-    health.timeout = 10
+    health.timeout = 5
     """
 
 
@@ -70,7 +70,7 @@ class Fleet:
             [queen]
             port = {self.port}
             [package]
-            health_check_timeout = 10
+            health_check_timeout = 5
             """,
         )
         machine.write(

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     CHECK,
     DISABLE,
+    DRAIN,
     ENABLE,
     FETCH,
     GATE,
@@ -29,6 +30,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     plan_absent,
     plan_present,
     plan_running,
+    staged,
+    standing,
     start_digest,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, Service, Source, Spec, Variant
@@ -399,3 +402,48 @@ def test_nothing_is_started_that_is_idle_or_on_hold(situation: tuple[Target, Obs
     found = steps(target, seen)
     if target.spec.idle or (seen.receipt and seen.receipt.get("held")):
         assert not {ENABLE, START} & set(found)
+
+
+# Serving workers
+
+
+SERVING = {"receipt": {**receipt_of(PLAIN), "kind": "worker", "served_name": "m"}}
+
+
+def test_a_worker_that_serves_is_drained_before_anything_of_it_is_touched() -> None:
+    new = wanted("r2", check=("run", "--check"))
+    found = steps(new, upgrade(PLAIN, new, **SERVING))
+    assert found == [FETCH, WRITE, CHECK, DRAIN, SWITCH, RESTART, GATE, RECORD]
+    idle = wanted(idle="no model")
+    assert DRAIN in steps(idle, upgrade(PLAIN, idle, **SERVING))
+
+
+def test_a_worker_that_serves_nobody_is_not_drained() -> None:
+    new = wanted("r2")
+    assert DRAIN not in steps(new, upgrade(PLAIN, new))
+    assert DRAIN not in steps(new, upgrade(PLAIN, new, **SERVING, active=False))
+
+
+def test_a_reload_and_a_change_that_restarts_nothing_drain_nothing() -> None:
+    plan = plan_present(PLAIN, settled(PLAIN, **SERVING, enabled=False), {**SERVING["receipt"]})
+    assert names(plan) == [ENABLE, RECORD]
+
+
+def test_what_is_staged_brings_all_and_touches_nothing_that_runs() -> None:
+    new = wanted("r2")
+    plan = plan_present(new, upgrade(PLAIN, new, **SERVING), receipt_of(new))
+    assert names(staged(plan, False)) == [FETCH, WRITE]
+    assert names(staged(plan, True)) == []
+
+
+def test_standing_counts_who_serves_who_starts_and_who_leaves() -> None:
+    new = wanted("r2")
+    seen = {
+        "a": upgrade(PLAIN, new, **SERVING),
+        "b": settled(PLAIN, **SERVING),
+        "sick": settled(PLAIN, **SERVING, healthy=False),
+        "new": NOTHING,
+    }
+    receipts = {name: {**receipt_of(new), "kind": "worker", "served_name": "m"} for name in seen}
+    plans = {name: plan_present(new if name in ("a", "new") else PLAIN, seen[name], receipts[name]) for name in seen}
+    assert standing(seen, plans, receipts) == {"serving": {"m": 2}, "starting": {"m": 1}, "leaving": {"m": 1}}
