@@ -9,6 +9,7 @@ import argparse
 import http.server
 import json
 import pathlib
+import time
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -45,10 +46,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--alias", default="")
+    parser.add_argument("--starts", type=float, default=0, help="seconds until it listens")
     options = parser.parse_args()
     Handler.alias = options.alias
     if options.model:
         Handler.text = options.model.read_text(encoding="utf-8").strip()
+    time.sleep(options.starts)
     http.server.ThreadingHTTPServer((options.host, options.port), Handler).serve_forever()
 
 
