@@ -316,6 +316,21 @@ def demo() -> Result:
     return Result("demo, twice, then down", passed=1)
 
 
+def figures(name: str) -> Check:
+    def check() -> Result:
+        missing = runpy.run_path(str(ROOT / "script" / "machines.py"))["missing_packages"]() + missing_libraries()
+        if missing:
+            install(missing)
+        program = [sys.executable, str(ROOT / "tests" / "bench" / f"{name}.py")]
+        if name == "fleet":
+            machines = [sys.executable, str(ROOT / "script" / "machines.py"), "run"]
+            program = [*as_root("boot machines"), *machines, *program]
+        run(*program)
+        return Result(name, passed=1)
+
+    return check
+
+
 def matrix_row(lock: str, version: str) -> Check:
     name = f"{lock}, Python {version}"
 
@@ -358,7 +373,9 @@ TIERS: dict[str, dict[str, Check]] = {
         **{f"{lock}, Python {version}": matrix_row(lock, version) for lock, version in MATRIX},
         f"hosts, Python {HOST_PYTHON}": host_row,
     },
+    "long": {"queen": figures("queen"), "fleet": figures("fleet")},
 }
+LONG = ("long",)  # run only when they are named; docs/figures.md has what the last run printed
 
 
 def attempt(tier: str, name: str, check: Check) -> Result:
@@ -395,15 +412,15 @@ def summary(results: t.Sequence[Result]) -> str:
 
 def main(arguments: t.Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="script/test", description="Run the tests and print what ran.")
-    parser.add_argument("tiers", nargs="*", metavar="TIER", help=f"{', '.join(TIERS)} (default: all)")
-    chosen = parser.parse_args(arguments).tiers or list(TIERS)
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help=f"{', '.join(TIERS)} (default: all but long)")
+    chosen = parser.parse_args(arguments).tiers or [tier for tier in TIERS if tier not in LONG]
     for tier in chosen:
         if tier not in TIERS:
             parser.error(f"unknown tier {tier!r}, expected one of: {', '.join(TIERS)}")
     installed = []
-    if {"integration", "demo", "molecule"} & set(chosen):
+    if {"integration", "demo", "molecule", "long"} & set(chosen):
         installed.append("haproxy (its system user included), libgomp1")
-    if "molecule" in chosen:
+    if {"molecule", "long"} & set(chosen):
         installed.append("what boots machines (podman, crun, netavark, iptables, nftables, mmdebstrap)")
     if installed:
         sys.stdout.write(
