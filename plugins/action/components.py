@@ -65,12 +65,17 @@ class ActionModule(ActionBase):
         return self._converge(arguments, task_vars)
 
     def _converge(self, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
-        changed = False
+        changed, waited_for = False, ""
         supplies: dict[str, list[dict[str, t.Any]]] = {}
         answer = self._module(arguments, task_vars)
         while True:
-            self._tell(answer.pop("events", ()), task_vars["inventory_hostname"])
-            if "needs" in answer:
+            events = [event for event in answer.pop("events", ()) if event.get("reason") != waited_for]
+            self._tell(events, task_vars["inventory_hostname"])
+            if "again" in answer:
+                waited_for = next((event["reason"] for event in events), waited_for)
+                arguments["lock_timeout"] = answer["again"]
+                answer = self._module({**arguments, "supplies": supplies}, task_vars)
+            elif "needs" in answer:
                 answer = self._bring(answer, supplies, arguments, task_vars)
             elif "follow" in answer:
                 changed = True

@@ -9,6 +9,7 @@ Exit status: 0 done; 1 it failed, or something here is not well; 2 it cannot be 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import getpass
 import json
 import os
@@ -181,8 +182,14 @@ def _apply(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, request: Request) -> int:
     """Converge, telling how far things are, and print the result."""
     answer = _converge.converge(request, options.check, WAIT)
+    waited_for = ""
     while True:
-        _report(answer.pop("events", ()))
+        events = [event for event in answer.pop("events", ()) if event.get("reason") != waited_for]
+        _report(events)
+        if "again" in answer:
+            waited_for = next((event["reason"] for event in events), waited_for)
+            answer = _converge.converge(dataclasses.replace(request, lock_timeout=answer["again"]), options.check, WAIT)
+            continue
         if "needs" in answer:
             wanted = _supply.describe(_needs.need_from(answer["needs"][0]).source)
             raise AgentError(f"needs {wanted} from the controller; run the install playbook there instead")

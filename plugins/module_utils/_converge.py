@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import secrets
 import signal
@@ -56,6 +57,7 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
     """Converge, or in check mode say what would be done.
 
     Returns the result, or after *wait* seconds of work ``follow``: the journal and the offset to call follow() with.
+    ``again`` in the answer says that another run has the host: make the same call again, with this lock_timeout.
     ``needs`` in the answer is what the controller is to bring before the same call is made again, with ``supplies``;
     ``held`` the digests of the files that are here already.
     """
@@ -63,9 +65,10 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
     busy = None if check else _holder(layout)
     if busy and busy.get("identity") == request.identity and os.path.exists(str(busy.get("journal"))):
         return {**follow(str(busy["journal"]), 0, wait), "attached": True}
+    if busy is not None:
+        return _await_turn(layout, busy, request.lock_timeout, wait)
     found = look(dataclasses.replace(request, stage=False) if check else request)
-    # What another run is at work on cannot be judged yet: then a process of ours waits for its end and looks again.
-    if check or (found.idle and busy is None):
+    if check or found.idle:
         return _stands(found, result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ()))
     needs = _needs(found, request)
     if needs:
@@ -110,6 +113,19 @@ def _holder(layout: Layout) -> dict[str, t.Any] | None:
         return _lock.holder(layout.lock)
     except OSError as error:
         raise ConvergeError(reason_of(error)) from error
+
+
+def _await_turn(layout: Layout, busy: t.Mapping[str, t.Any], timeout: float, wait: float) -> dict[str, t.Any]:
+    """Wait for the end of another run, in this process: whoever is interrupted while it waits changes nothing later."""
+    begun = time.monotonic()
+    holder: t.Mapping[str, t.Any] | None = busy
+    while holder is not None and time.monotonic() - begun < min(wait, timeout):
+        time.sleep(_lock.POLL)
+        holder = _holder(layout)
+    left = timeout - (time.monotonic() - begun)
+    if holder is not None and left <= 0:
+        raise ConvergeError(_lock.busy(holder))
+    return {"again": max(0, math.ceil(left)), "events": [{"event": "waiting", "reason": _lock.describe(busy)}]}
 
 
 def _need_space(layout: Layout) -> None:

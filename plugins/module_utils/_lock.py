@@ -58,7 +58,7 @@ def held(
                 waiting(_read(descriptor))
                 told = True
             if time.monotonic() >= deadline:
-                raise Busy(f"another run has this host: {describe(_read(descriptor))}; try again when it is done")
+                raise Busy(busy(_read(descriptor)))
             time.sleep(POLL)
         with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
             os.ftruncate(descriptor, 0)
@@ -68,6 +68,11 @@ def held(
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def busy(about: t.Mapping[str, t.Any]) -> str:
+    """What those are told who have waited long enough."""
+    return f"another run has this host: {describe(about)}; try again when it is done"
 
 
 def describe(about: t.Mapping[str, t.Any]) -> str:

@@ -28,6 +28,10 @@ def main() -> None:
         else:
             answer = _converge.converge(_request.parse(arguments), False, 0.2)
         events += answer.pop("events", ())
+        while "again" in answer and sys.argv[2] == "converge":
+            arguments["lock_timeout"] = answer["again"]
+            answer = _converge.converge(_request.parse(arguments), False, 0.2)
+            events += answer.pop("events", ())
         while "follow" in answer and sys.argv[2] == "converge":
             attached = answer.get("attached", False)
             answer = {**_converge.follow(**answer["follow"], wait=5.0), "attached": attached}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 import signal
 import typing as t
 
@@ -58,13 +59,16 @@ def test_the_loser_names_the_holder_after_its_wait(host: Host, work: Work) -> No
 
 def test_who_waits_is_told_for_whom_and_goes_on_when_the_holder_dies(host: Host, work: Work) -> None:
     other = host.worker("other")
+    answer = _converge.converge(host.request(other), False, 0.1)
+    assert answer == {"again": 600, "events": [{"event": "waiting", "reason": _lock.describe(work.holder)}]}
     waiting = host.start(other)
-    wait_until(lambda: any("waiting" in path.read_text() for path in (host.prefix / "journal").iterdir()))
     work.kill()
-    answer = finish(waiting)
-    said = [event["reason"] for event in answer.result["events"] if event["event"] == "waiting"]
-    assert said == [_lock.describe(work.holder)]
-    assert answer.states == {"other": "installed"}
+    assert finish(waiting).states == {"other": "installed"}
+
+
+def test_who_is_interrupted_while_it_waits_changes_nothing_later(host: Host, work: Work) -> None:
+    _converge.converge(host.request(host.worker("other")), False, 0.1)
+    assert list((host.prefix / "journal").iterdir()) == [pathlib.Path(work.holder["journal"])]
 
 
 def test_two_runs_at_once_both_succeed(host: Host) -> None:
