@@ -28,6 +28,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_T
 from ansible_collections.rbee.fleet.plugins.module_utils._journal import Journal
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST
+from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import describe, explained, outcomes
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import Plan, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._program import run_program
 from ansible_collections.rbee.fleet.plugins.module_utils._pyenv import uv_program
@@ -36,12 +37,9 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
     BROKEN,
     FAILED,
     HOST,
-    INSTALLED,
     PRESENT,
-    REMOVED,
     ROLLED_BACK,
     STOPPED,
-    UPDATED,
     Outcome,
     Request,
 )
@@ -66,6 +64,9 @@ class ApplyError(Exception):
     def __init__(self, message: str, logs: t.Sequence[str] = ()):
         super().__init__(message)
         self.logs = list(logs)
+
+
+BROKE = (ApplyError, RotationError)  # foreseen, besides what is with a host as a whole
 
 
 class Apply:
@@ -295,7 +296,7 @@ class Apply:
     def _roll_back(self, target: Target, outcome: Outcome, error: Exception) -> None:
         """Put back the generation that the receipt knows; without one, leave nothing that would start by itself."""
         name, layout, seen = target.spec.name, self._layout, self._survey.seen[target.spec.name]
-        reason, outcome.logs = explained(error), list(getattr(error, "logs", ()))
+        reason, outcome.logs = explained(error, *BROKE), list(getattr(error, "logs", ()))
         receipt = seen.receipt or {}
         known = str(receipt.get("generation", ""))
         if known == target.generation:
@@ -309,11 +310,11 @@ class Apply:
                 self._manager.remove(name)
                 _store.remove_tree(layout.current(name))
         except Exception as second:
-            raise ApplyError(f"{reason}; going back failed too: {explained(second)}", outcome.logs) from second
+            raise ApplyError(f"{reason}; going back failed too: {explained(second, *BROKE)}", outcome.logs) from second
         if not unit:
             raise error
         outcome.state, outcome.reason = ROLLED_BACK, reason
-        _describe(outcome, receipt)
+        describe(outcome, receipt)
 
     def _put_back(self, target: Target, receipt: t.Mapping[str, t.Any], unit: str) -> None:
         name = target.spec.name
@@ -344,7 +345,7 @@ class Apply:
         try:
             yield
         except Exception as error:  # pylint: disable=broad-except  # one component's fault never ends the others'
-            outcome.state, outcome.reason = FAILED, explained(error)
+            outcome.state, outcome.reason = FAILED, explained(error, *BROKE)
             outcome.logs = outcome.logs or list(getattr(error, "logs", ()))
 
     def _say(self, name: str, step: Step) -> None:
@@ -360,43 +361,3 @@ class Apply:
                 self._journal.write("progress", component=name, what=what, done=done, total=total)
 
         return report
-
-
-def reason_of(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
-
-
-def explained(error: BaseException) -> str:
-    """The reason people read; an error that nobody foresaw is named as such."""
-    if isinstance(error, (ApplyError, *EXPECTED)):
-        return reason_of(error)
-    return f"unexpected {type(error).__name__}: {error}; please report it"
-
-
-def _describe(outcome: Outcome, receipt: t.Mapping[str, t.Any]) -> None:
-    for key in ("version", "variant", "release", "generation", "address", "port", "model"):
-        setattr(outcome, key, receipt.get(key, getattr(outcome, key)))
-
-
-def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
-    """One outcome a component with what the plan says, before anything is done; also the answer of a dry run."""
-    found = {HOST: Outcome(HOST, HOST, steps=[str(step) for step in survey.host_plan.steps])}
-    found[HOST].changed = survey.host_plan.changes
-    for name, plan in survey.plans.items():
-        receipt = survey.receipts.get(name, {})
-        seen = survey.seen[name]
-        outcome = Outcome(name, receipt.get("kind", ""), changed=plan.changes, steps=[str(step) for step in plan.steps])
-        _describe(outcome, receipt)
-        if request.state == "absent":
-            outcome.state = REMOVED
-        elif plan.changes:
-            outcome.state = INSTALLED if seen.receipt is None else UPDATED
-        if receipt.get("idle"):
-            outcome.reason = f"idle: {receipt['idle']}"
-        found[name] = outcome
-    kinds = {spec.name: spec.kind for spec in request.specs}
-    for name, fault in survey.faults.items():
-        found[name] = Outcome(name, kinds.get(name, ""), state=FAILED, reason=fault)
-    return found

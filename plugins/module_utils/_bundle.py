@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import io
+import os
 import re
 import typing as t
 import zipfile
@@ -68,7 +68,7 @@ def _closure(entry: str) -> t.Mapping[str, bytes]:
         module = pending.pop()
         if module in found:
             continue
-        data = _source(f"{PACKAGE}.{module}")
+        data = _source(module)
         found[module] = data
         for one, several, line in _IMPORT.findall(data.decode()):
             names = [one] if one else re.findall(r"\w+", re.sub(r"#.*", "", several or line))
@@ -77,9 +77,11 @@ def _closure(entry: str) -> t.Mapping[str, bytes]:
 
 
 def _source(module: str) -> bytes:
-    """The source of a module, whether it lies in a folder, in Ansible's payload or in rbee-hive itself."""
-    spec = importlib.util.find_spec(module)
-    read = getattr(spec.loader, "get_data", None) if spec else None
-    if spec is None or read is None:
+    """The source of a module, whether it lies in a folder, in Ansible's payload or in rbee-hive itself.
+
+    Not by find_spec, which compiles what it finds in a zip file.
+    """
+    read = getattr(__spec__.loader, "get_data", None)
+    if read is None:
         raise RuntimeError(f"the source of {module} cannot be read")
-    return bytes(read(spec.origin))
+    return bytes(read(os.path.join(os.path.dirname(__file__), f"{module}.py")))

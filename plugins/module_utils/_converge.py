@@ -13,36 +13,25 @@ import dataclasses
 import math
 import os
 import secrets
-import signal
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _host, _journal, _lock, _remove, _store, _supply
-from ansible_collections.rbee.fleet.plugins.module_utils._apply import Apply, explained, outcomes, reason_of
+from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _lock, _store, _supply
 from ansible_collections.rbee.fleet.plugins.module_utils._disk import need_space
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need
+from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import explained, outcomes, reason_of, with_standing
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, WRITE
 from ansible_collections.rbee.fleet.plugins.module_utils._request import Request, result
-from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, needs_of, survey
-from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
 
 GONE = "the process at work here ended without a result: it was killed; run again, and the next one carries on"
 
 
-# What may be wrong with a host as a whole
-FORESEEN = (ServiceError, SourceError, TargetError, _host.HostError, _lock.Busy, _store.StoreError, OSError)
-
-
 class ConvergeError(Exception):
     """The host as a whole cannot be looked at or changed; the message says why."""
-
-
-def told(error: Exception) -> str:
-    return reason_of(error) if isinstance(error, FORESEEN) else explained(error)
 
 
 def look(request: Request) -> Survey:
@@ -50,7 +39,7 @@ def look(request: Request) -> Survey:
     try:
         return survey(request)
     except Exception as error:  # pylint: disable=broad-except  # a damaged host gets a message, not a traceback
-        raise ConvergeError(told(error)) from error
+        raise ConvergeError(explained(error)) from error
 
 
 def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
@@ -69,7 +58,8 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
         return _await_turn(layout, busy, request.lock_timeout, wait)
     found = look(dataclasses.replace(request, stage=False) if check else request)
     if check or found.idle:
-        return _stands(found, result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ()))
+        answer = result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ())
+        return with_standing(found, answer)
     needs = _needs(found, request)
     if needs:
         return {"needs": to_dict(needs), "held": _supply.held(layout)}
@@ -81,7 +71,10 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
             _store.make_folder(folder)
         started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         journal = os.path.join(layout.journals, f"{started}-{secrets.token_hex(4)}.jsonl")
-        _start(request, layout, journal)
+        # Not at the top: a run that has nothing to do is not to load all that does it.
+        from ansible_collections.rbee.fleet.plugins.module_utils import _work
+
+        _work.start(request, layout, journal)
     except OSError as error:
         raise ConvergeError(f"{layout.prefix} cannot be written: {reason_of(error)}") from error
     return follow(journal, 0, wait)
@@ -149,69 +142,6 @@ def _needs(found: Survey, request: Request) -> list[Need]:
         return needs_of(found, request)
     except SourceError as error:
         raise ConvergeError(str(error)) from error
-
-
-def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[str, t.Any]:
-    """Everything that changes the host, under the lock, from a fresh look."""
-    about = {
-        "pid": os.getpid(),
-        "controller": request.controller or "someone",
-        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "identity": request.identity,
-        "journal": journal.path,
-    }
-
-    def waiting(holder: t.Mapping[str, t.Any]) -> None:
-        journal.write("waiting", reason=_lock.describe(holder))
-
-    with _lock.held(layout.lock, about, request.lock_timeout, waiting):
-        _journal.tidy(layout.journals)
-        found = survey(request)
-        _remove.clear_leftovers(layout, found.manager)
-        diff = _diff.diff_of(found)
-        answer = _stands(found, result(Apply(request, found, journal).run(), diff))
-        answer["torn_down"] = not os.path.isdir(layout.staging)
-        return answer
-
-
-def _stands(found: Survey, answer: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The answer, with what the order of an upgrade depends on."""
-    if found.standing is not None:
-        answer.update(standing=dict(found.standing), staged=found.staged)
-    return answer
-
-
-def _start(request: Request, layout: Layout, path: str) -> None:
-    """Fork a process that no terminal, session or connection can take down with it."""
-    journal = _journal.Journal(path)  # its lock passes on to the child
-    child = os.fork()
-    if child:
-        os.waitpid(child, 0)
-        journal.close()
-        return
-    try:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        _let_go(journal)
-        try:
-            answer = work(request, layout, journal)
-        except Exception as error:  # pylint: disable=broad-except  # whoever follows must be told
-            answer = {"failed": True, "msg": told(error)}
-        journal.end(answer)
-    finally:
-        os._exit(0)
-
-
-def _let_go(journal: _journal.Journal) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    os.chdir("/")
-    os.umask(0o022)
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.closerange(3, journal.descriptor)
-    os.closerange(journal.descriptor + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
 
 
 def _sweep(layout: Layout, ended: str) -> None:

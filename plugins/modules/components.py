@@ -294,13 +294,17 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rbee.fleet.plugins.module_utils import (
-    _agent,
     _converge,
     _request,
     _spec,
 )
 
-SHIPPED = _agent  # Ansible ships to the host what is imported; the host builds rbee-hive from it
+# Ansible ships to the host what is imported anywhere; the host builds rbee-hive from it, and loads it here never.
+if t.TYPE_CHECKING:
+    from ansible_collections.rbee.fleet.plugins.module_utils import _agent
+
+    SHIPPED = _agent
+
 WAIT = 5.0  # seconds that one call waits for the process at work before it tells the controller how far things are
 
 

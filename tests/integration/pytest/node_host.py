@@ -23,7 +23,7 @@ import tarfile
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _converge, _journal, _store
+from ansible_collections.rbee.fleet.plugins.module_utils import _converge, _journal, _store, _work
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import USER, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._processes import exists
 from ansible_collections.rbee.fleet.plugins.module_utils._request import Request
@@ -170,7 +170,7 @@ class Host:
             _store.make_folder(folder)
         journal = _journal.Journal(os.path.join(self.layout.journals, f"{time.time_ns()}.jsonl"))
         try:
-            result = _converge.work(request, self.layout, journal)
+            result = _work.work(request, self.layout, journal)
             lines = _journal.read(journal.path, 0, 0)[0]
         finally:
             journal.close()

@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _manager,
     _packages,
     _remove,
+    _work,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._processes import exists
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
@@ -182,7 +183,7 @@ def test_what_an_install_that_was_killed_left_is_removed_too(host: Host, monkeyp
     worker = host.worker()
     with monkeypatch.context() as patch:
         # As after a kill right before the receipt is written: it runs and starts at boot.
-        patch.setattr(_converge.Apply, "_record", lambda *_arguments: None)
+        patch.setattr(_work.Apply, "_record", lambda *_arguments: None)
         host.run(worker)
     assert host.answers(worker)
     assert host.receipt() is None
