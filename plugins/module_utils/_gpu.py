@@ -102,9 +102,7 @@ def with_owners(found: Found, owner: t.Callable[[int], str]) -> Found:
     devices = tuple(
         dataclasses.replace(
             device,
-            processes=tuple(
-                dataclasses.replace(process, component=owner(process.pid)) for process in device.processes
-            ),
+            processes=tuple(dataclasses.replace(process, component=owner(process.pid)) for process in device.processes),
         )
         for device in found.devices or ()
     )

@@ -15,15 +15,21 @@ _UNIT = re.compile(rf"/{UNIT_PREFIX}([^/]+)\.service(?:/|$)", re.MULTILINE)
 _GENERATIONS = 32
 
 
+def component_of(groups: str) -> str:
+    """The component that the control groups of a process name, cgroups(7); empty for none of ours."""
+    unit = _UNIT.search(groups)
+    return unit[1] if unit else ""
+
+
 def owner(pid: int, services: t.Mapping[int, str]) -> str:
     """The component that a process belongs to, or an empty string. services: component by its main process."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
-            unit = _UNIT.search(stream.read())
+            name = component_of(stream.read())
     except OSError:
         return services.get(pid, "")
-    if unit:
-        return unit[1]
+    if name:
+        return name
     for _generation in range(_GENERATIONS):
         if pid in services:
             return services[pid]

@@ -31,7 +31,9 @@ class PlaceError(Exception):
 def claimed(claim: t.Sequence[str], kind: str, found: Found, held: t.Mapping[str, str]) -> tuple[Device, ...]:
     """The devices of a claim, in its order. kind: of the build. held: who has a device, by its key. PlaceError."""
     if not kind:
-        raise PlaceError(f"claims GPU {_listed(claim)}, but its build uses none; take gpus away, or choose another variant")
+        raise PlaceError(
+            f"claims GPU {_listed(claim)}, but its build uses none; take gpus away, or choose another variant"
+        )
     usable = _usable(kind, _known(found))
     if tuple(claim) == (ALL,):
         if not usable:

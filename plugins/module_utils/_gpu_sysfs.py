@@ -82,7 +82,8 @@ def _nodes(root: str) -> list[dict[str, str]]:
         node = {"gpu_id": gpu_id, "drm_render_minor": ""}
         try:
             with open(os.path.join(folder, "properties"), encoding="ascii", errors="replace") as stream:
-                node.update(line.split(None, 1) for line in stream.read().splitlines() if " " in line)
+                pairs = (line.partition(" ") for line in stream.read().splitlines())
+                node.update((name, value.strip()) for name, _space, value in pairs)
         except OSError:  # a container that was not given this GPU
             continue
         found.append(node)

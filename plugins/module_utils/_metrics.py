@@ -74,7 +74,10 @@ def _gpus(devices: t.Sequence[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
         ("power_watts", "power_watts", 1, "Power that the GPU draws."),
     ):
         samples = [
-            ({"uuid": device["uuid"] or "", "index": device["index"], "name": device["name"] or ""}, device[field] / unit)
+            (
+                {"uuid": device["uuid"] or "", "index": device["index"], "name": device["name"] or ""},
+                device[field] / unit,
+            )
             for device in devices
             if device[field] is not None
         ]

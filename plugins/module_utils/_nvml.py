@@ -145,9 +145,7 @@ class _Nvml:
         for slot in range(self._number("nvmlDeviceGetMaxMigDeviceCount", card)):
             handle = ctypes.c_void_p()
             try:
-                self._call(
-                    "nvmlDeviceGetMigDeviceHandleByIndex", card, ctypes.c_uint(slot), ctypes.byref(handle)
-                )
+                self._call("nvmlDeviceGetMigDeviceHandleByIndex", card, ctypes.c_uint(slot), ctypes.byref(handle))
             except _Refused as error:
                 if error.code != _NOT_FOUND:  # most slots are empty
                     raise
@@ -184,7 +182,9 @@ class _Nvml:
             reasons=reasons,
         )
 
-    def _memory(self, handle: ctypes.c_void_p, reasons: dict[str, str], whole: bool) -> tuple[str, t.Optional[int], t.Optional[int]]:
+    def _memory(
+        self, handle: ctypes.c_void_p, reasons: dict[str, str], whole: bool
+    ) -> tuple[str, t.Optional[int], t.Optional[int]]:
         """Kind, total and used bytes. A whole GPU that has no memory to ask about uses that of the host."""
         try:
             try:

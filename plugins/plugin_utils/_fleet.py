@@ -47,7 +47,8 @@ class Queen:
 class Worker:
     """One entry of a hive's ``workers``. version: one that the catalog has. model: name of a model, or empty.
 
-    gpus: what it has for itself: numbers of GPUs, or ``"all"``; empty for what nobody claims. variant: the one build to use, or empty to let the host choose.
+    gpus: what it has for itself, numbers of GPUs or ``"all"``; empty: it shares those that nobody claims.
+    variant: the one build to use, or empty to let the host choose.
     """
 
     type: str

@@ -147,12 +147,15 @@ class _Worker:
         if chosen and not any(variant.device for variant in chosen):
             build = f"the build '{self.table['variant']}'" if self.table["variant"] else f"a {entry.type} worker"
             self._wrong("gpus", f"{build} uses no GPU")
-        own, claims = self.table["gpus"], [(other.name, other.gpus) for other in others if other.gpus]
-        for name, taken in claims:
+        own = self.table["gpus"]
+        for name, taken in [(other.name, other.gpus) for other in others if other.gpus]:
             if _fleet.ALL_GPUS in (own, taken):
-                self._wrong("gpus", f"worker '{name}' of this hive claims {_listed(taken)}; 'all' leaves none for others")
+                message = f"claims {_listed(taken)}; 'all' leaves none for others"
             elif set(own) & set(taken):
-                self._wrong("gpus", f"worker '{name}' of this hive claims {_listed(sorted({*own} & {*taken}))} already")
+                message = f"claims {_listed(sorted({*own} & {*taken}))} already"
+            else:
+                continue
+            self._wrong("gpus", f"worker '{name}' of this hive {message}")
         shown = sorted(VISIBLE & self.table["env"].keys())
         if shown:
             self._wrong("env", f"{shown[0]} is what gpus sets; take one of them away")
