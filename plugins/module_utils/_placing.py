@@ -21,6 +21,12 @@ if t.TYPE_CHECKING:
 HELD = "gpus"  # in a receipt: the keys of the devices that a component has for itself
 
 
+def load() -> None:
+    """Load what asks the drivers. A run without claims does without; one that outlives Ansible's files needs it before."""
+    # pylint: disable-next=unused-import
+    from ansible_collections.rbee.fleet.plugins.module_utils import _gpu_place, _gpu_probe  # noqa: F401
+
+
 class Places:
     """Gives the components of one request their GPUs. The host is asked once, and only when somebody claims one."""
 
@@ -34,7 +40,7 @@ class Places:
         """The specification with the environment of its GPUs, and their keys for its claim. Raises TargetError."""
         if not self._claims or not (spec.gpus or variant.device) or spec.name not in self._specs:
             return spec
-        # Not at the top: a run that has no claims is not to load what asks the drivers.
+        # Not at the top, see load().
         from ansible_collections.rbee.fleet.plugins.module_utils import _gpu_place, _gpu_probe
 
         if self._found is None:
