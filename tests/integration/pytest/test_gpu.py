@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import signal
@@ -24,7 +25,7 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.gpu_stand_in import
     compiled,
     use,
 )
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import wait_until
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, wait_until
 
 MIB, GIB = 1024**2, 1024**3
 
@@ -365,3 +366,28 @@ def test_a_process_belongs_to_the_service_it_descends_from() -> None:
         finally:
             os.killpg(engine.pid, signal.SIGKILL)
     assert _gpu_owners.owner(engine.pid, {}) == ""
+
+
+# The module
+
+
+def test_the_module_tells_it_all(
+    nvml_stand_in: pathlib.Path, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    use(monkeypatch, nvml_stand_in, TWO)
+    settings = {
+        "LD_LIBRARY_PATH": str(nvml_stand_in.parent),
+        "ANSIBLE_COLLECTIONS_PATH": str(TREE),
+        "ANSIBLE_CONFIG": str(tmp_path / "none.cfg"),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    ansible = pathlib.Path(sys.executable).parent / "ansible"
+    done = subprocess.run(
+        [ansible, "localhost", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}",
+         "-m", "rbee.fleet.gpu_info"],
+        cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    found = json.loads(done.stdout.partition(" => ")[2])
+    assert [(device["index"], device["uuid"]) for device in found["devices"]] == [(0, "GPU-3B"), (1, "GPU-5E")]
+    assert (found["devices_reason"], found["changed"]) == ("", False)
