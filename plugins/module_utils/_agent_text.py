@@ -126,5 +126,5 @@ def _devices(state: t.Mapping[str, t.Any]) -> str:
     kinds = state["host"]["device_kinds"]
     if not names and kinds:
         return f"devices: {', '.join(kinds)}"
-    counted = [name if names.count(name) == 1 else f"{names.count(name)} × {name}" for name in dict.fromkeys(names)]
+    counted = [name if names.count(name) == 1 else f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
     return f"GPU: {', '.join(counted)}" if names else "no GPU"

@@ -60,7 +60,10 @@ class Device:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a look at the GPUs found. devices: None when it is not known. reason: what could not be found out, and why."""
+    """What a look at the GPUs found.
+
+    devices: None when they are not known. reason: what could not be found out, and why.
+    """
 
     devices: t.Optional[tuple[Device, ...]] = ()
     reason: str = ""

@@ -77,7 +77,7 @@ def environment(kind: str, chosen: t.Sequence[Device], found: Found) -> dict[str
         order = [device.key for device in devices if device.vendor == INTEL]
         mask = ",".join(str(order.index(device.key)) for device in chosen)
         return {_VARIABLES[kind]: mask, "ZE_ENABLE_PCI_ID_DEVICE_ORDER": "1"}
-    # Takes indexes only, of the Vulkan loader, which puts cards before parts of a processor and then goes by PCI address.
+    # Takes indexes only, in the order of the Vulkan loader: cards before parts of a processor, then by PCI address.
     whole = _usable(VULKAN, devices)
     loader = sorted(whole, key=lambda device: (device.memory_kind == UNIFIED, device.pci or ""))
     order = [device.key for device in loader]

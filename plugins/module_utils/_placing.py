@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The GPUs of the components of a request: who holds which by the receipts, and a look at the host when one is needed."""
+"""The GPUs of the components of a request: who holds which by the receipts, and the probe where it is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ HELD = "gpus"  # in a receipt: the keys of the devices that a component has for 
 
 
 def load() -> None:
-    """Load what asks the drivers. A run without claims does without; one that outlives Ansible's files needs it before."""
+    """Load what asks the drivers.
+
+    A run without claims does without it. A process that outlives the files that it is loaded from needs it before.
+    """
     # pylint: disable-next=unused-import
     from ansible_collections.rbee.fleet.plugins.module_utils import _gpu_place, _gpu_probe  # noqa: F401
 

@@ -37,7 +37,9 @@ attributes:
     platforms: posix
 options:
   timeout:
-    description: Seconds to wait for the drivers. Without a persistent driver, the first answer takes some for each card.
+    description:
+      - Seconds to wait for the drivers.
+      - Where no persistence daemon runs, an answer may take some seconds for each card.
     type: float
     default: 30
 notes:

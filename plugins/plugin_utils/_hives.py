@@ -150,7 +150,7 @@ class _Worker:
         own = self.table["gpus"]
         for name, taken in [(other.name, other.gpus) for other in others if other.gpus]:
             if _fleet.ALL_GPUS in (own, taken):
-                message = f"claims {_listed(taken)}; 'all' leaves none for others"
+                message = f"claims {_listed(taken)}; 'all' leaves none"
             elif set(own) & set(taken):
                 message = f"claims {_listed(sorted({*own} & {*taken}))} already"
             else:

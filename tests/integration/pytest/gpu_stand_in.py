@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GPUs that are not there: NVIDIA's by a compiled stand-in of NVML, AMD's and Intel's as folders like those of sysfs."""
+"""GPUs that are not there: NVIDIA's by a compiled stand-in of NVML, AMD's and Intel's as folders like sysfs's."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Sysfs:
         self.write(f"{node}/gpu_id", gpu_id)
         self.write(
             f"{node}/properties",
-            f"cpu_cores_count {0 if gpu_id else 16}\nsimd_count {192 if gpu_id else 0}\nvendor_id {4098 if gpu_id else 0}\n"
+            f"cpu_cores_count {0 if gpu_id else 16}\nsimd_count {192 if gpu_id else 0}\n"
             f"drm_render_minor {minor}\ngfx_target_version {gfx}\nunique_id {unique}",
         )
 

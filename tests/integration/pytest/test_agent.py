@@ -204,7 +204,7 @@ def test_a_gpu_is_seen_with_the_worker_that_uses_it(
         {"pid": os.getpid(), "memory_bytes": 1024**2, "component": ""},
     ]
     assert f"GPU 1: process {pid} (w), 0.5 GiB\n" in hive.call("devices").stdout
-    assert "GPU: 2 × NVIDIA H100" in hive.call("state").stdout.splitlines()[0]
+    assert "GPU: 2 x NVIDIA H100" in hive.call("state").stdout.splitlines()[0]
 
 
 def test_a_driver_that_hangs_does_not_hang_the_agent(
@@ -264,9 +264,7 @@ def test_another_worker_does_not_take_a_name_that_is_taken(hive: Hive) -> None:
     assert hive.host.snapshot() == before
 
 
-def test_a_worker_claims_gpus_by_hand(
-    hive: Hive, nvml_stand_in: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_claims_gpus_by_hand(hive: Hive, nvml_stand_in: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, nvml_stand_in, TWO)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(nvml_stand_in.parent))
     done = hive.call("install-worker", "stand-in", "--gpus", "0")

@@ -84,7 +84,7 @@ def test_the_gpus_stand_in_the_line_of_the_host() -> None:
         return state_text({"host": HOST, "components": [], "devices": list(devices)}).splitlines()[0]
 
     assert first(GPU).endswith(", GPU: NVIDIA H100")
-    assert first(GPU, {**GPU, "index": 1}, {**GPU, "parent": "GPU-a"}).endswith(", GPU: 2 × NVIDIA H100")
+    assert first(GPU, {**GPU, "index": 1}, {**GPU, "parent": "GPU-a"}).endswith(", GPU: 2 x NVIDIA H100")
 
 
 def test_drivers_that_are_sick_are_told_below_the_host() -> None:

@@ -112,11 +112,11 @@ ONE_MISTAKE = [
         { type = "comfyui", gpus = [1, 2] }]""",
     ),
     case(
-        "hives.conf:4: hive[0].workers[1].gpus: worker 'vllm' of this hive claims GPUs 0, 1; 'all' leaves none for others",
+        "hives.conf:4: hive[0].workers[1].gpus: worker 'vllm' of this hive claims GPUs 0, 1; 'all' leaves none",
         hives=HIVE + 'workers = [{ type = "vllm", gpus = [0, 1] }, { type = "comfyui", gpus = "all" }]',
     ),
     case(
-        "hives.conf:4: hive[0].workers[1].gpus: worker 'vllm' of this hive claims all GPUs; 'all' leaves none for others",
+        "hives.conf:4: hive[0].workers[1].gpus: worker 'vllm' of this hive claims all GPUs; 'all' leaves none",
         hives=HIVE + 'workers = [{ type = "vllm", gpus = "all" }, { type = "comfyui", gpus = [3] }]',
     ),
     case(
