@@ -26,7 +26,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._gpu import (
 TIMEOUT = 30.0  # seconds; a driver that keeps no state between two uses takes some for each card
 FRESH = 5.0  # seconds for which the agent trusts its last look
 PATIENCE = 1.0  # seconds that a request of the agent waits for a look
-_REAP = 1.0  # seconds for a killed child to end
+_REAP = 5.0  # seconds for a killed child to end, which takes it a moment where it can
 
 _left: set[int] = set()  # children that were killed and hang in the kernel until the driver lets them go
 
@@ -36,24 +36,34 @@ def probe(timeout: float = TIMEOUT, root: str = "/") -> Found:
     _reap()
     if _left:
         return Found(None, f"a GPU driver hangs: process {min(_left)}, which asked it earlier, cannot be ended; reboot")
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        _answer(writing, root)
-    os.close(writing)
     try:
-        answer = _read(reading, time.monotonic() + timeout)
-    finally:
-        os.close(reading)
-        os.kill(child, signal.SIGKILL)
-        _left.add(child)
-    _reap(_REAP)
+        answer = _ask(timeout, root)
+    except OSError as error:
+        return Found(None, f"the GPU drivers cannot be asked: {error.strerror}")
     if answer is None:
         return Found(None, f"a GPU driver hangs: it gave no answer in {timeout:g} s")
     try:
         return from_json(json.loads(answer))
     except ValueError:
         return Found(None, "a GPU driver crashed the process that asked it")
+
+
+def _ask(timeout: float, root: str) -> t.Optional[bytes]:
+    """What a child says, or None when it does not end in time. Raises OSError where there can be no child."""
+    reading, writing = os.pipe()
+    try:
+        child = os.fork()
+        if not child:
+            _answer(writing, root)
+        try:
+            os.close(writing)
+            return _read(reading, time.monotonic() + timeout)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            _left.add(child)
+            _reap()
+    finally:
+        os.close(reading)
 
 
 def look(root: str) -> Found:
@@ -106,9 +116,9 @@ def _read(reading: int, deadline: float) -> t.Optional[bytes]:
         data += piece
 
 
-def _reap(patience: float = 0.0) -> None:
-    """Forget the children that have ended."""
-    deadline = time.monotonic() + patience
+def _reap() -> None:
+    """Forget the children that have ended, and wait a while for those that have not."""
+    deadline = time.monotonic() + _REAP
     while True:
         for child in list(_left):
             try:

@@ -58,6 +58,7 @@ class Places:
             raise TargetError(str(error)) from error
         variables = _gpu_place.environment(variant.device, chosen, self._found)
         keys = tuple(device.key for device in chosen) if spec.gpus else ()
+        self._held.update(dict.fromkeys(keys, f"{spec.name} of fleet {spec.fleet}"))
         return dataclasses.replace(spec, gpus=keys, env={**variables, **spec.env})
 
     def _claimed_beside(self, own: Spec, found: Found) -> dict[str, str]:

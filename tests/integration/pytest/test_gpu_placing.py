@@ -103,6 +103,12 @@ def test_a_gpu_that_another_component_of_the_host_holds_is_refused(host: Host, a
     assert shown(host, "draw") == "CUDA_VISIBLE_DEVICES=GPU-5E"
 
 
+def test_of_two_claims_on_a_gpu_in_one_request_the_first_is_met(host: Host, asked: Asked) -> None:
+    answer = host.run(worker(host, "chat", "0"), worker(host, "draw", "all"))
+    assert answer.states == {"chat": "installed", "draw": "failed"}
+    assert answer.of("draw")["reason"] == "GPU 0 (GPU-3B) is held by chat of fleet tests; claim another one"
+
+
 def test_two_workers_swap_their_gpus_in_one_run(host: Host, asked: Asked) -> None:
     chat, draw = worker(host, "chat", "0"), worker(host, "draw", "1")
     host.run(chat, draw)
