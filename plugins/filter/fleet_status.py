@@ -72,6 +72,8 @@ def fleet_status(hosts: t.Iterable[t.Mapping[str, t.Any]], tags: t.Iterable[str]
         rows += [(name, *row(component)) for component in there]
         rows += [(name, component, "not installed", "-", "-", "-", "-") for component in missing]
         below += [f"{name}: {component['name']}: {note}" for component in there for note in notes(component)]
+        if found.get("devices_reason"):
+            below.append(f"{name}: {found['devices_reason']}")
         if found["host"]["holder"]:
             below.append(f"{name}: a run of {found['host']['holder'].get('controller')} is changing this host")
     return (table([("HOST", *HEAD), *rows]) if rows else []) + below

@@ -21,7 +21,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _agent_http,
     _agent_text,
     _converge,
-    _host,
+    _gpu_probe,
     _needs,
     _request,
     _store,
@@ -90,13 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", required=True, type=_port)
     state = command("state", _state, common, "what is installed here and how it is")
     state.add_argument("--deep", action="store_true", help="compare the digests of all installed files")
-    command("devices", _devices, common, "what kinds of GPU this machine has")
+    command("devices", _devices, common, "the GPUs of this machine and what uses them")
     install = command("install-worker", _install, changing, "install a worker and start it")
     install.add_argument("type", nargs="?", metavar="TYPE", help="for example llama-cpp")
     install.add_argument("--type", dest="type_option", metavar="TYPE", help="the same")
     install.add_argument("--name", default="", help="the type's name when not given")
     install.add_argument("--port", type=_port, default=0, help="the type's default when not given")
     install.add_argument("--model", default="", help="a model that is declared for this hive")
+    install.add_argument("--gpus", type=_gpus, default=(), help="for itself: numbers such as 0,1 or all")
     remove = command("remove-worker", _remove, changing, "remove a worker; its data stays")
     remove.add_argument("name", metavar="NAME")
     remove.add_argument("--purge", action="store_true", help="remove its data, too")
@@ -115,10 +116,13 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(options: argparse.Namespace) -> int:
     prefix = _prefix(options)
     scope = _hive_catalog(prefix).get("scope", SYSTEM)
-    trees = Trees(FILES_FRESH)
+    trees, gpus = Trees(FILES_FRESH), _gpu_probe.Watch()
+
+    def look() -> dict[str, t.Any]:
+        return observe(prefix, scope, trees=trees, gpus=gpus.get)
+
     try:
-        questions = Questions(prefix)
-        _agent_http.serve(options.bind, options.port, lambda: observe(prefix, scope, trees=trees), questions)
+        _agent_http.serve(options.bind, options.port, look, Questions(prefix))
     except OSError as error:
         raise AgentError(f"cannot listen on {options.bind} port {options.port}: {error.strerror or error}") from error
     return 0
@@ -132,8 +136,8 @@ def _state(options: argparse.Namespace) -> int:
 
 
 def _devices(options: argparse.Namespace) -> int:
-    kinds = sorted(_host.devices())
-    found = _agent_http.capabilities({"host": {"platform": _host.platform_name(), "device_kinds": kinds}})
+    prefix = _prefix(options)
+    found = _agent_http.capabilities(observe(prefix, _hive_catalog(prefix).get("scope", SYSTEM)))
     _print(options, found, _agent_text.devices_text)
     return 0
 
@@ -144,7 +148,7 @@ def _install(options: argparse.Namespace) -> int:
     if len(types) != 1:
         known = ", ".join(sorted(hive.catalog["workers"]))
         raise AgentError(f"name one type of worker; this hive knows {known}")
-    request = install_worker(hive, types.pop(), options.name, options.port, options.model)
+    request = install_worker(hive, types.pop(), options.name, options.port, options.model, options.gpus)
     refuse_change(hive, request, _converge.converge(request, True, WAIT))
     return _run(options, request)
 
@@ -251,6 +255,13 @@ def _port(text: str) -> int:
     if not 0 < port < 65536:
         raise argparse.ArgumentTypeError("expected a port from 1 to 65535")
     return port
+
+
+def _gpus(text: str) -> tuple[str, ...]:
+    numbers = tuple(text.split(","))
+    if numbers != ("all",) and not (all(number.isdigit() for number in numbers) and len(set(numbers)) == len(numbers)):
+        raise argparse.ArgumentTypeError("expected all, or numbers such as 0,1")
+    return numbers
 
 
 def _print(

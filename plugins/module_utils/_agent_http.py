@@ -64,8 +64,8 @@ def capabilities(state: State) -> dict[str, t.Any]:
     return {
         "platform": host["platform"],
         "device_kinds": host["device_kinds"],
-        "devices": [],
-        "devices_reason": "single devices are not read by this version",
+        "devices": state["devices"],
+        "devices_reason": state["devices_reason"],
     }
 
 

@@ -46,8 +46,13 @@ class Hive:
         return str(self.catalog["scope"])
 
 
-def install_worker(hive: Hive, type_name: str, name: str = "", port: int = 0, model: str = "") -> Request:
-    """name: the type's when empty. port: the type's default when 0. model: one that the hive declares, or empty."""
+def install_worker(
+    hive: Hive, type_name: str, name: str = "", port: int = 0, model: str = "", gpus: tuple[str, ...] = ()
+) -> Request:
+    """name: the type's when empty. port: the type's default when 0. model: one that the hive declares, or empty.
+
+    gpus: what it claims, as in a specification.
+    """
     known = hive.catalog["workers"]
     if type_name not in known:
         raise AgentError(f"no worker type {type_name!r}; this hive knows {_listed(known)}")
@@ -55,7 +60,7 @@ def install_worker(hive: Hive, type_name: str, name: str = "", port: int = 0, mo
     if not re.fullmatch(NAME, name):
         raise AgentError(f"{name!r} cannot be a worker's name: use letters, digits, dots and dashes")
     entry = known[type_name]
-    spec = dataclasses.replace(from_dict(entry["spec"]), name=name)
+    spec = dataclasses.replace(from_dict(entry["spec"]), name=name, gpus=gpus)
     specs: tuple[Spec, ...] = ()
     if port:
         spec = dataclasses.replace(spec, port=port)

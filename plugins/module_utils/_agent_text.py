@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+_FIGURES = ("memory_total_bytes", "memory_used_bytes", "utilization_percent", "temperature_celsius", "power_watts")
+DEVICES_HEAD = ("GPU", "NAME", "UUID", "MEMORY", "USE", "TEMPERATURE", "POWER", "DRIVER")
 HEAD = ("NAME", "STATE", "HEALTH", "VERSION", "ADDRESS", "MODEL")
 
 
@@ -15,7 +17,9 @@ def state_text(state: t.Mapping[str, t.Any]) -> str:
     host, components = state["host"], state["components"]
     busy = f", busy: {host['holder'].get('controller')} is at work" if host["holder"] else ""
     about = [host["platform"], f"Python {host['python']}", host["service_manager"] or "no service manager"]
-    lines = [f"{host['prefix']}: {', '.join(about)}, {_devices(host)}{busy}"]
+    lines = [f"{host['prefix']}: {', '.join(about)}, {_devices(state)}{busy}"]
+    if state.get("devices_reason"):
+        lines.append(str(state["devices_reason"]))
     if not components:
         return "\n".join([*lines, "nothing is installed", ""])
     lines += table([HEAD, *(row(component) for component in components)])
@@ -25,7 +29,45 @@ def state_text(state: t.Mapping[str, t.Any]) -> str:
 
 
 def devices_text(capabilities: t.Mapping[str, t.Any]) -> str:
-    return _devices(capabilities) + "\n"
+    """A line a GPU, what uses it below, and the reasons last."""
+    devices, reason = capabilities["devices"], capabilities["devices_reason"]
+    lines = table([DEVICES_HEAD, *(device_row(device) for device in devices)]) if devices else []
+    for device in devices or ():
+        for process in device["processes"]:
+            used = "" if process["memory_bytes"] is None else f", {size(process['memory_bytes'])}"
+            lines.append(f"GPU {device['index']}: process {process['pid']} ({process['component'] or 'other'}){used}")
+        for field, why in sorted(device["reasons"].items()):
+            if field in ("uuid", *_FIGURES):
+                lines.append(f"GPU {device['index']}: {field}: {why}")
+    if not devices:
+        lines.append("no GPU" if devices is not None else "GPUs: not known")
+    return "\n".join([*lines, *([reason] if reason else []), ""])
+
+
+def device_row(device: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """What is not known is a dash."""
+
+    def shown(field: str, unit: str) -> str:
+        return "-" if device[field] is None else f"{device[field]:.0f}{unit}"
+
+    used, total = (device[f"memory_{what}_bytes"] for what in ("used", "total"))
+    figures = " / ".join("-" if value is None else size(value) for value in (used, total))
+    kind = " (unified)" if device["memory_kind"] == "unified" else ""
+    return (
+        str(device["index"]),
+        device["name"] or "-",
+        device["uuid"] or device["pci"] or "-",
+        ("divided" if device["divided"] and used is None else figures) + kind,
+        shown("utilization_percent", " %"),
+        shown("temperature_celsius", " °C"),
+        shown("power_watts", " W"),
+        device["driver"] or "-",
+    )
+
+
+def size(count: int) -> str:
+    """Bytes for people, in GiB."""
+    return f"{count / 1024**3:.1f} GiB"
 
 
 def outcome_text(answer: t.Mapping[str, t.Any]) -> str:
@@ -78,5 +120,11 @@ def row(component: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     )
 
 
-def _devices(host: t.Mapping[str, t.Any]) -> str:
-    return f"devices: {', '.join(host['device_kinds'])}" if host["device_kinds"] else "no GPU"
+def _devices(state: t.Mapping[str, t.Any]) -> str:
+    """The GPUs by name, or where they are not known the kinds whose driver is loaded."""
+    names = [device["name"] or device["vendor"] for device in state.get("devices") or () if not device["parent"]]
+    kinds = state["host"]["device_kinds"]
+    if not names and kinds:
+        return f"devices: {', '.join(kinds)}"
+    counted = [name if names.count(name) == 1 else f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
+    return f"GPU: {', '.join(counted)}" if names else "no GPU"

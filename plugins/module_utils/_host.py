@@ -1,12 +1,11 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The host itself: its platform and devices, its service user, its addresses. Reads and changes the machine."""
+"""The host itself: its platform, its service user, its addresses. Reads and changes the machine."""
 
 from __future__ import annotations
 
 import errno
-import glob
 import grp
 import os
 import platform
@@ -15,6 +14,7 @@ import shutil
 import socket
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils import _gpu_kinds
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM
 from ansible_collections.rbee.fleet.plugins.module_utils._program import run_program
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
@@ -24,8 +24,6 @@ ACCOUNT = "rbee"
 DEVICE_GROUPS = ("render", "video")  # owners of /dev/dri and /dev/kfd on the common distributions
 ACCOUNT_TIMEOUT = 60  # seconds for useradd and its like, which wait for each other
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
-NVIDIA_MARKS = ("/dev/nvidiactl", "/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
-INTEL_VENDOR = "0x8086"
 
 
 class HostError(Exception):
@@ -35,7 +33,8 @@ class HostError(Exception):
 def facts(scope: str, python: str, bundled: t.Mapping[str, str]) -> HostFacts:
     return HostFacts(
         platform=platform_name(),
-        devices=frozenset(devices()),
+        devices=frozenset(_gpu_kinds.kinds()),
+        asleep=_gpu_kinds.asleep(),
         python=python,
         scope=scope,
         account=account_of(scope),
@@ -48,19 +47,6 @@ def facts(scope: str, python: str, bundled: t.Mapping[str, str]) -> HostFacts:
 def platform_name() -> str:
     machine = platform.machine().lower()
     return f"{platform.system().lower()}-{ARCHITECTURES.get(machine, machine)}"
-
-
-def devices() -> t.Iterator[str]:
-    """The kinds of accelerator whose driver is loaded."""
-    if any(os.path.exists(mark) for mark in NVIDIA_MARKS):
-        yield "nvidia"
-    if os.path.exists("/dev/kfd"):
-        yield "amd"
-    nodes = glob.glob("/sys/class/drm/renderD*")
-    if any(_first_line(os.path.join(node, "device/vendor")) == INTEL_VENDOR for node in nodes):
-        yield "intel"
-    if nodes:
-        yield "vulkan"
 
 
 def account_of(scope: str) -> str:
@@ -163,14 +149,6 @@ def _group_exists(name: str) -> bool:
 
 def _nologin() -> str:
     return next((path for path in ("/usr/sbin/nologin", "/sbin/nologin") if os.path.exists(path)), "/bin/false")
-
-
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.readline().strip()
-    except OSError:
-        return ""
 
 
 def _run(command: t.Sequence[str]) -> None:

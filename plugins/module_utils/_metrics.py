@@ -60,8 +60,28 @@ def render(state: t.Mapping[str, t.Any]) -> str:
             "Files that are not as installed.",
             [(_labels(c), len(c["problems"])) for c in components],
         ),
+        *_gpus(state.get("devices") or ()),
     ]
     return "".join(blocks)
+
+
+def _gpus(devices: t.Sequence[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
+    for name, field, unit, text in (
+        ("memory_total_bytes", "memory_total_bytes", 1, "Memory of the GPU, or of the host where it has none."),
+        ("memory_used_bytes", "memory_used_bytes", 1, "Memory in use."),
+        ("utilization_ratio", "utilization_percent", 100, "Share of time in which the GPU was at work."),
+        ("temperature_celsius", "temperature_celsius", 1, "Temperature of the GPU."),
+        ("power_watts", "power_watts", 1, "Power that the GPU draws."),
+    ):
+        samples = [
+            (
+                {"uuid": device["uuid"] or "", "index": device["index"], "name": device["name"] or ""},
+                device[field] / unit,
+            )
+            for device in devices
+            if device[field] is not None
+        ]
+        yield _block(f"rbee_gpu_{name}", "gauge", text, samples)
 
 
 def _labels(component: t.Mapping[str, t.Any]) -> dict[str, str]:

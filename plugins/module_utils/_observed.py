@@ -16,7 +16,18 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _health, _host, _lock, _manager, _store, _supervised
+from ansible_collections.rbee.fleet.plugins.module_utils import (
+    _gpu_kinds,
+    _gpu_owners,
+    _gpu_probe,
+    _health,
+    _host,
+    _lock,
+    _manager,
+    _store,
+    _supervised,
+)
+from ansible_collections.rbee.fleet.plugins.module_utils._gpu import Found, to_json, with_owners
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError, ServiceManager, ServiceState
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
@@ -42,8 +53,14 @@ class Trees:
         return fault
 
 
-def observe(prefix: str, scope: str, fleet: str = "", trees: t.Optional[Trees] = None) -> dict[str, t.Any]:
-    """The host and its components, as JSON data. fleet: only components of this one; empty for all."""
+def observe(
+    prefix: str,
+    scope: str,
+    fleet: str = "",
+    trees: t.Optional[Trees] = None,
+    gpus: t.Callable[[], Found] = _gpu_probe.probe,
+) -> dict[str, t.Any]:
+    """The host, its components and its GPUs, as JSON data. fleet: only components of this one; empty for all."""
     layout, trees = Layout(prefix), trees or Trees()
     names = _store.list_folder(layout.components)
     receipts, faults = _receipts(layout, names)
@@ -67,7 +84,9 @@ def observe(prefix: str, scope: str, fleet: str = "", trees: t.Optional[Trees] =
     components = [component_of(found, health.get(name), now) for name, found in sorted(evidence.items())]
     for name, fault in sorted(faults.items()):
         components.append(component_of(Evidence({"name": name}, None, unknown=fault), None, now))
-    return {"host": _host_state(layout, manager, manager_fault), "components": components}
+    services = {state.pid: name for name, state in states.items() if state.pid}
+    devices = with_owners(gpus(), lambda pid: _gpu_owners.owner(pid, services))
+    return {"host": _host_state(layout, manager, manager_fault), "components": components, **to_json(devices)}
 
 
 def _receipts(layout: Layout, names: t.Iterable[str]) -> tuple[dict[str, dict[str, t.Any]], dict[str, str]]:
@@ -172,7 +191,7 @@ def _host_state(layout: Layout, manager: t.Optional[ServiceManager], fault: str)
         "interpreter": sys.executable,
         "prefix": layout.prefix,
         "service_manager": manager.name if manager else None,
-        "device_kinds": sorted(_host.devices()),
+        "device_kinds": sorted(_gpu_kinds.kinds()),
         "busy": None if busy_fault else busy is not None,
         "holder": {key: busy.get(key) for key in ("pid", "controller", "since")} if busy else None,
         "reasons": {},

@@ -75,6 +75,14 @@ def children(parent: int) -> dict[int, t.Optional[dict[str, str]]]:
     return found
 
 
+def parent(pid: int) -> int:
+    """The parent of a process; 0 when there is none, or it cannot be found out."""
+    try:
+        return int(_stat(str(pid))[1])
+    except (OSError, IndexError):
+        return 0
+
+
 def started(pid: int) -> float:
     """When a process was started, in seconds since the epoch; OSError when it is gone."""
     ticks = int(_stat(str(pid))[19])

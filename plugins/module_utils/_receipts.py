@@ -55,6 +55,8 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
             served_name=spec.served_name,
             links=list(target.links),
         )
+        if spec.gpus:
+            receipt["gpus"] = list(spec.gpus)
     return receipt
 
 

@@ -144,6 +144,8 @@ class Spec:
     secret_env: environment variable to secret name. idle: reason why it is installed but not started, or empty.
     model: name of the model component on the same host whose files this one serves, or empty.
     served_name: the name clients use for that model.
+    gpus: what it has for itself: numbers of GPUs as text, or ``all``; the host puts their identities in their place.
+    Empty: every GPU that no other component claims.
     programs: command line of each program that people may call by hand, by the name it gets in the PATH.
     """
 
@@ -167,6 +169,7 @@ class Spec:
     model: str = ""
     served_name: str = ""
     programs: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
 
 
 def with_arguments(spec: Spec, arguments: t.Sequence[str]) -> Spec:

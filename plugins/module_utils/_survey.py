@@ -16,6 +16,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _interpreter,
     _links,
     _manager,
+    _placing,
     _store,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
@@ -124,8 +125,13 @@ def survey(request: Request) -> Survey:
             observed = Observed(fault=f"its model {target.spec.model}: {faults[target.spec.model]}")
         if observed.fault:
             faults[name] = observed.fault
-            continue
-        seen[name] = observed
+        else:
+            seen[name] = observed
+    if request.state == PRESENT:
+        faults.update(_placing.kept(targets, faults, layout))
+        seen = {name: observed for name, observed in seen.items() if name not in faults}
+    for name, observed in seen.items():
+        target, path = targets[name], targets[name].build.path
         # Starting and stopping installs nothing: what is recorded stays what it was.
         receipts[name] = receipt_of(target, manager) if request.state == PRESENT else observed.receipt or {}
         if request.names and name not in request.names:
@@ -171,6 +177,7 @@ def _targets(
     faults: dict[str, str],
 ) -> dict[str, Target]:
     targets: dict[str, Target] = {}
+    places = _placing.Places(request, layout)
     # Models first: what serves one needs to know where it lies.
     for spec in sorted(request.specs, key=lambda spec: spec.kind != MODEL):
         try:
@@ -181,7 +188,8 @@ def _targets(
             model = targets[spec.model].build if spec.model in targets else None
             if spec.model in faults:
                 raise TargetError(f"its model {spec.model}: {faults[spec.model]}")
-            targets[spec.name] = target_of(spec, build, facts, layout, model, request.secrets, manager.render)
+            placed = places.placed(spec, build.variant)
+            targets[spec.name] = target_of(placed, build, facts, layout, model, request.secrets, manager.render)
         except (TargetError, SourceError, _store.StoreError, ValueError) as error:
             faults[spec.name] = str(error)
     return targets

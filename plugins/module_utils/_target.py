@@ -38,6 +38,7 @@ class HostFacts:
     """What the host is.
 
     platform: for example ``linux-x86_64``. devices: of ``nvidia``, ``amd``, ``intel``, ``vulkan``.
+    asleep: the kinds of which there is a card without a driver.
     python: absolute path of the host's interpreter. bundled: digest of each thing the node library can build.
     account: the service user, empty for the user that runs us. groups: supplementary groups that exist here.
     programs: folder of the PATH in which programs are linked.
@@ -51,6 +52,7 @@ class HostFacts:
     groups: tuple[str, ...]
     bundled: t.Mapping[str, str]
     programs: str = "/usr/local/bin"
+    asleep: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +122,7 @@ def recorded(receipt: t.Mapping[str, t.Any]) -> Target:
         auto_start=receipt.get("auto_start", True),
         idle=receipt.get("idle", ""),
         model=receipt.get("model", ""),
+        gpus=tuple(receipt.get("gpus", ())),
     )
     variant, source = Variant(receipt["variant"], {}), Source(receipt["source"]["kind"])
     build = Build(variant, source, receipt["interpreter"], receipt["release"], receipt["release_path"])
@@ -133,6 +136,13 @@ def choose(spec: Spec, host: HostFacts) -> tuple[Variant, Source]:
         wanted = ", ".join(sorted({variant.device for variant in spec.variants}))
         raise TargetError(f"needs a GPU of kind {wanted}; this host has {', '.join(sorted(host.devices)) or 'none'}")
     variant = fitting[0]
+    before = spec.variants[: spec.variants.index(variant)]
+    unused = sorted({other.device for other in before} & host.asleep) if not variant.device else []
+    if unused:
+        raise TargetError(
+            f"this host has a GPU of kind {unused[0]} whose driver is not loaded, and would compute on its CPU: "
+            f"load the driver, or set variant = '{variant.name}'"
+        )
     source = variant.sources.get(host.platform) or variant.sources.get(ANY_PLATFORM)
     if source is None:
         known = ", ".join(sorted(variant.sources)) or "none"
@@ -276,6 +286,7 @@ def describe(spec: Spec, build: Build, values: t.Mapping[str, str], links: t.Ite
                 "port": spec.port,
                 "health": spec.health.path,
                 "links": list(links),
+                **({"gpus": list(spec.gpus)} if spec.gpus else {}),
             },
             indent=1,
             sort_keys=True,

@@ -10,7 +10,7 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _lock, _remove
+from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _lock, _placing, _remove
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import BROKE, Apply
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import explained, with_standing
@@ -43,6 +43,7 @@ def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[st
 
 def start(request: Request, layout: Layout, path: str) -> None:
     """Fork a process that no terminal, session or connection can take down with it."""
+    _placing.load()
     journal = _journal.Journal(path)  # its lock passes on to the child
     child = os.fork()
     if child:

@@ -55,6 +55,7 @@ notes:
   - Without the rights of the services' owner some of the answer is null.
 seealso:
   - module: rbee.fleet.components
+  - module: rbee.fleet.gpu_info
 """
 
 EXAMPLES = r"""
@@ -194,6 +195,16 @@ components:
       elements: str
       returned: always
       sample: ["release 549eccd6711e: modified: bin/python"]
+devices:
+  description: The GPUs, as M(rbee.fleet.gpu_info) returns them. Null when they cannot be found out.
+  returned: always
+  type: list
+  elements: dict
+devices_reason:
+  description: What could not be found out of the GPUs, and why; empty when all is well.
+  returned: always
+  type: str
+  sample: ""
 host:
   description: What the components have in common.
   returned: always

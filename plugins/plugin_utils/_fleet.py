@@ -47,7 +47,8 @@ class Queen:
 class Worker:
     """One entry of a hive's ``workers``. version: one that the catalog has. model: name of a model, or empty.
 
-    gpus: indexes of devices, or ``"all"``. variant: the one build to use, or empty to let the host choose.
+    gpus: what it has for itself, numbers of GPUs or ``"all"``; empty: it shares those that nobody claims.
+    variant: the one build to use, or empty to let the host choose.
     """
 
     type: str
@@ -55,7 +56,7 @@ class Worker:
     version: str
     port: int
     model: str = ""
-    gpus: str | tuple[int, ...] = ALL_GPUS
+    gpus: str | tuple[int, ...] = ()
     args: tuple[str, ...] = ()
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     variant: str = ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils._gpu_place import VISIBLE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._models import tell_apart
@@ -71,6 +72,12 @@ def _hive(
     )
 
 
+def _listed(gpus: str | t.Sequence[int]) -> str:
+    if isinstance(gpus, str):
+        return "all GPUs"
+    return f"GPU{'s' * (len(gpus) > 1)} {', '.join(str(number) for number in gpus)}"
+
+
 class _Worker:
     """One entry of a hive's ``workers``, on its way to the fleet."""
 
@@ -91,6 +98,8 @@ class _Worker:
             self._wrong("variant", f"no such build; {suggestion(self.table['variant'], variants)}")
         if self.table["model"]:
             self._model(entry)
+        if self.table["gpus"]:
+            self._gpus(entry, version, others)
         name = self.table["name"] or entry.type
         tool = catalog.get(name)
         if name in _RESERVED or name.startswith("model-") or (tool and tool.kind == "tool"):
@@ -130,6 +139,26 @@ class _Worker:
             self._wrong("model", f"not a declared model; {suggestion(name, self.models)}")
         elif entry.model_format == "gguf" and model.source == _keys.HUGGINGFACE and not model.file:
             self._wrong("model", f"a {entry.type} worker serves one GGUF file; name that in the model's 'file'")
+
+    def _gpus(self, entry: Entry, version: str, others: t.Sequence[_fleet.Worker]) -> None:
+        """Only what files alone can tell; whether a GPU is there, its host knows."""
+        variants = entry.variants(version)
+        chosen = [variant for variant in variants if self.table["variant"] in ("", variant.name)]
+        if chosen and not any(variant.device for variant in chosen):
+            build = f"the build '{self.table['variant']}'" if self.table["variant"] else f"a {entry.type} worker"
+            self._wrong("gpus", f"{build} uses no GPU")
+        own = self.table["gpus"]
+        for name, taken in [(other.name, other.gpus) for other in others if other.gpus]:
+            if _fleet.ALL_GPUS in (own, taken):
+                message = f"claims {_listed(taken)}; 'all' leaves none"
+            elif set(own) & set(taken):
+                message = f"claims {_listed(sorted({*own} & {*taken}))} already"
+            else:
+                continue
+            self._wrong("gpus", f"worker '{name}' of this hive {message}")
+        shown = sorted(VISIBLE & self.table["env"].keys())
+        if shown:
+            self._wrong("env", f"{shown[0]} is what gpus sets; take one of them away")
 
     def _distinct(self, name: str, others: t.Sequence[_fleet.Worker]) -> bool:
         """A second worker of a type says how it differs: nothing is shifted silently."""

@@ -133,7 +133,7 @@ WORKER = {
     "version": Key(text(), LATEST),
     "port": Key(_port, 0),
     "model": Key(text()),
-    "gpus": Key(_gpus, _fleet.ALL_GPUS),
+    "gpus": Key(_gpus, ()),
     "args": Key(array(text(r"[^\x00\r\n]*", "text on one line")), ()),
     "env": Key(
         mapping(r"[A-Za-z_][A-Za-z0-9_]*", "CUDA_LAUNCH_BLOCKING", text(r"[^\x00\r\n]*", "text on one line")), {}

@@ -188,6 +188,7 @@ def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry
         idle=_idle(worker, entry),
         model=model_component(worker.model) if worker.model else "",
         served_name=worker.model,
+        gpus=(worker.gpus,) if isinstance(worker.gpus, str) else tuple(str(number) for number in worker.gpus),
     )
 
 

@@ -131,3 +131,11 @@ def _alone(path: pathlib.Path) -> t.Iterator[None]:
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="session")
+def nvml_stand_in(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """NVIDIA's library, or rather what stands for it."""
+    from ansible_collections.rbee.fleet.tests.integration.pytest import gpu_stand_in
+
+    return gpu_stand_in.compiled(tmp_path_factory.mktemp("nvml"))

@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils import _agent
 from ansible_collections.rbee.fleet.plugins.module_utils._observed import observe
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Health, Source, Spec, Variant, to_dict
+from ansible_collections.rbee.fleet.tests.integration.pytest.gpu_stand_in import TWO, use
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import (
     HERE,
     TREE,
@@ -187,6 +188,49 @@ def test_a_run_at_work_is_seen_with_its_holder(hive: Hive) -> None:
     wait_until(lambda: observe(str(hive.host.prefix), "user")["host"]["busy"] is False)
 
 
+def test_a_gpu_is_seen_with_the_worker_that_uses_it(
+    hive: Hive, nvml_stand_in: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = hive.host.worker("w")
+    hive.host.run(worker)
+    pid = hive.host.ask(worker)["pid"]
+    use(monkeypatch, nvml_stand_in, f"{TWO}process pid={pid} memory=512\nprocess pid={os.getpid()} memory=1\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(nvml_stand_in.parent))
+    told = json.loads(hive.call("devices", "--json").stdout)
+    assert told["devices_reason"] == ""
+    assert [(device["index"], device["uuid"]) for device in told["devices"]] == [(0, "GPU-3B"), (1, "GPU-5E")]
+    assert told["devices"][1]["processes"] == [
+        {"pid": pid, "memory_bytes": 512 * 1024**2, "component": "w"},
+        {"pid": os.getpid(), "memory_bytes": 1024**2, "component": ""},
+    ]
+    assert f"GPU 1: process {pid} (w), 0.5 GiB\n" in hive.call("devices").stdout
+    assert "GPU: 2 x NVIDIA H100" in hive.call("state").stdout.splitlines()[0]
+
+
+def test_a_driver_that_hangs_does_not_hang_the_agent(
+    hive: Hive, nvml_stand_in: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, nvml_stand_in, "library driver=1 hang=nvmlInit\n")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(nvml_stand_in.parent))
+    port = free_port()
+    command = [str(hive.link), "serve", "--bind", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command) as process:
+        own = dataclasses.replace(hive.spec, port=port)
+
+        def answers() -> bool:
+            try:
+                return bool(ask(own, "/health"))
+            except OSError:
+                return False
+
+        wait_until(answers)
+        found = ask(own, "/v1/state")
+        assert (found["devices"], found["devices_reason"]) == (None, "the GPUs have not answered yet")
+        assert [component["name"] for component in found["components"]] == ["hive"]
+        process.terminate()
+        process.wait(60)
+
+
 # Changing
 
 
@@ -218,6 +262,17 @@ def test_another_worker_does_not_take_a_name_that_is_taken(hive: Hive) -> None:
     assert done.returncode == 2
     assert "there is already a worker stand-in here, and it differs" in done.stderr
     assert hive.host.snapshot() == before
+
+
+def test_a_worker_claims_gpus_by_hand(hive: Hive, nvml_stand_in: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, nvml_stand_in, TWO)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(nvml_stand_in.parent))
+    done = hive.call("install-worker", "stand-in", "--gpus", "0")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "stand-in: failed (claims GPU 0, but its build uses none; take gpus away, or choose another variant)\n"
+        "nothing changed\n",
+    )
 
 
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(hive: Hive) -> None:
@@ -292,6 +347,7 @@ WRONG: tuple[tuple[list[str], str], ...] = (
     (["install-worker"], "name one type of worker; this hive knows stand-in"),
     (["install-worker", "stand-in", "--type", "other"], "name one type of worker"),
     (["install-worker", "stand-in", "--port", "0"], "expected a port from 1 to 65535"),
+    (["install-worker", "stand-in", "--gpus", "0,0"], "expected all, or numbers such as 0,1"),
     (["start", "nobody"], "there is no component nobody here; there is hive"),
     (["apply", "/dev/null"], "/dev/null cannot be applied"),
 )

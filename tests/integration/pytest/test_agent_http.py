@@ -22,6 +22,7 @@ STATE: dict[str, t.Any] = {
         "device_kinds": ["nvidia"],
     },
     "components": [{"name": "m", "kind": "model"}, {"name": "w", "kind": "worker"}],
+    "devices": [{"index": 0, "vendor": "nvidia"}], "devices_reason": "amd: it is sick",
 }  # fmt: skip
 
 Serve = t.Callable[..., tuple[str, int]]
@@ -67,14 +68,17 @@ def test_it_answers_what_it_sees(serve: Serve) -> None:
     assert get(where, "/v1/workers") == {"workers": [{"name": "w", "kind": "worker"}]}
 
 
-def test_capabilities_say_that_devices_are_not_known_one_by_one(serve: Serve) -> None:
-    found = get(serve(), "/v1/capabilities")
-    assert (found["platform"], found["device_kinds"], found["devices"]) == ("linux-x86_64", ["nvidia"], [])
-    assert found["devices_reason"]
+def test_capabilities_are_what_the_machine_has(serve: Serve) -> None:
+    assert get(serve(), "/v1/capabilities") == {
+        "platform": "linux-x86_64",
+        "device_kinds": ["nvidia"],
+        "devices": STATE["devices"],
+        "devices_reason": "amd: it is sick",
+    }
 
 
 def test_metrics_are_prometheus_text(serve: Serve) -> None:
-    response, body = ask(serve(lambda: {**STATE, "components": []}), "/metrics")
+    response, body = ask(serve(lambda: {**STATE, "components": [], "devices": []}), "/metrics")
     assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert b"\nrbee_host_busy 0\n" in body
 

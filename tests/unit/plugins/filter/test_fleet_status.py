@@ -76,3 +76,9 @@ def test_tags_choose_components() -> None:
 def test_a_run_at_work_is_named() -> None:
     lines = fleet_status([host("a", component("hive", "hive"), holder={"controller": "ann@desk"})])
     assert lines[-1] == "a: a run of ann@desk is changing this host"
+
+
+def test_gpus_that_cannot_be_found_out_are_told() -> None:
+    here = host("a", component("hive", "hive"))
+    here["rbee_found"]["devices_reason"] = "nvidia: a reboot is due"
+    assert fleet_status([here])[-1] == "a: nvidia: a reboot is due"

@@ -71,3 +71,36 @@ def test_an_empty_host_has_metrics_of_its_own_only() -> None:
         'rbee_host_info{platform="linux-x86_64",python="3.12.1",service_manager="systemd"}',
         "rbee_host_busy",
     }
+
+
+GPU: dict[str, t.Any] = {
+    "index": 1, "uuid": "GPU-a", "name": "NVIDIA H100", "memory_total_bytes": 100, "memory_used_bytes": 0,
+    "utilization_percent": 37, "temperature_celsius": 41, "power_watts": 71.25,
+}  # fmt: skip
+OF_GPU = '{uuid="GPU-a",index="1",name="NVIDIA H100"}'
+
+
+def of_gpus(*devices: dict[str, t.Any]) -> dict[str, str]:
+    text = render({"host": HOST, "components": [], "devices": list(devices)})
+    return dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("rbee_gpu_"))
+
+
+def test_a_gpu_is_measured() -> None:
+    assert of_gpus(GPU) == {
+        "rbee_gpu_memory_total_bytes" + OF_GPU: "100",
+        "rbee_gpu_memory_used_bytes" + OF_GPU: "0",
+        "rbee_gpu_utilization_ratio" + OF_GPU: "0.37",
+        "rbee_gpu_temperature_celsius" + OF_GPU: "41",
+        "rbee_gpu_power_watts" + OF_GPU: "71.25",
+    }
+
+
+def test_what_is_not_known_of_a_gpu_has_no_sample() -> None:
+    unknown = dict.fromkeys(("memory_used_bytes", "utilization_percent", "temperature_celsius", "power_watts"))
+    assert list(of_gpus({**GPU, **unknown, "uuid": None})) == [
+        'rbee_gpu_memory_total_bytes{uuid="",index="1",name="NVIDIA H100"}'
+    ]
+
+
+def test_gpus_that_are_not_known_have_no_metrics() -> None:
+    assert "rbee_gpu" not in render({"host": HOST, "components": [], "devices": None})

@@ -70,6 +70,7 @@ SPEC = st.builds(
     service=st.builds(Service, NUMBER, TEXT, WORDS, NUMBER, st.booleans(), NUMBER),
     auto_start=st.booleans(),
     idle=TEXT,
+    gpus=WORDS,
     programs=st.dictionaries(TEXT, WORDS, max_size=2),
 )
 

@@ -87,6 +87,31 @@ def test_the_first_variant_whose_device_is_there_is_taken(devices: set[str], cho
     assert choose(spec_of(CUDA, VULKAN, CPU), host)[0].name == chosen
 
 
+@pytest.mark.parametrize(
+    ("variants", "devices", "chosen"),
+    [
+        ((CUDA, VULKAN, CPU), {"vulkan"}, "vulkan"),
+        ((CPU,), set(), "cpu"),
+        ((CUDA, CPU), set(), ""),
+        ((CUDA, VULKAN, CPU), set(), ""),
+    ],
+)
+def test_a_card_whose_driver_is_not_loaded_is_not_replaced_by_the_processor(
+    variants: tuple[Variant, ...], devices: set[str], chosen: str
+) -> None:
+    host = dataclasses.replace(HOST, devices=frozenset(devices), asleep=frozenset({"nvidia"}))
+    if chosen:
+        assert choose(spec_of(*variants), host)[0].name == chosen
+        return
+    with pytest.raises(TargetError, match="load the driver, or set variant = 'cpu'"):
+        choose(spec_of(*variants), host)
+
+
+def test_a_claim_is_recorded_in_the_generation() -> None:
+    about = [json.loads(target(gpus=gpus).contents["generation.json"].text) for gpus in ((), ("GPU-a",))]
+    assert [found.get("gpus") for found in about] == [None, ["GPU-a"]]
+
+
 def test_a_host_without_the_device_is_told_what_it_has_and_what_it_needs() -> None:
     host = dataclasses.replace(HOST, devices=frozenset({"amd"}))
     with pytest.raises(TargetError, match="needs a GPU of kind nvidia, vulkan; this host has amd"):

@@ -19,7 +19,8 @@ def engines() -> t.Any:
     from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry, Release
 
     def entry(name: str, kind: str, port: int, **more: t.Any) -> Entry:
-        variants = [Variant(build, {"any": Source("bundled", name=name)}) for build in ("cuda", "cpu")]
+        builds = (("cuda", "nvidia"), ("cpu", ""))
+        variants = [Variant(build, {"any": Source("bundled", name=name)}, device) for build, device in builds]
         releases = tuple(Release(version, variant) for version in ("2.0", "1.0") for variant in variants)
         command = (name, "--port", "{port}") if port else ()
         return Entry(name, kind, releases, port=port, command=command, health=Health("/health", 90), **more)

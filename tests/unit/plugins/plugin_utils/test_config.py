@@ -54,7 +54,7 @@ def test_hives_conf_alone_is_a_fleet_with_every_default(parse: Parse) -> None:
 
 def test_a_worker_given_by_its_type_has_the_defaults_of_the_catalog(parse: Parse) -> None:
     (worker,) = parse(HIVE + 'workers = ["vllm"]').hives[0].workers
-    assert worker == _fleet.Worker(type="vllm", name="vllm", version="2.0", port=8000, gpus="all")
+    assert worker == _fleet.Worker(type="vllm", name="vllm", version="2.0", port=8000)
 
 
 def test_a_worker_given_by_a_table_keeps_what_the_table_says(parse: Parse) -> None:

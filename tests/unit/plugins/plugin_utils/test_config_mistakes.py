@@ -106,6 +106,28 @@ ONE_MISTAKE = [
         hives=HIVE + 'workers = [{ type = "vllm", gpus = "both" }]',
     ),
     case(
+        "hives.conf:5: hive[0].workers[1].gpus: worker 'vllm' of this hive claims GPU 1 already",
+        hives=HIVE
+        + """workers = [{ type = "vllm", gpus = [0, 1] },
+        { type = "comfyui", gpus = [1, 2] }]""",
+    ),
+    case(
+        "hives.conf:4: hive[0].workers[1].gpus: worker 'vllm' of this hive claims GPUs 0, 1; 'all' leaves none",
+        hives=HIVE + 'workers = [{ type = "vllm", gpus = [0, 1] }, { type = "comfyui", gpus = "all" }]',
+    ),
+    case(
+        "hives.conf:4: hive[0].workers[1].gpus: worker 'vllm' of this hive claims all GPUs; 'all' leaves none",
+        hives=HIVE + 'workers = [{ type = "vllm", gpus = "all" }, { type = "comfyui", gpus = [3] }]',
+    ),
+    case(
+        "hives.conf:4: hive[0].workers[0].gpus: the build 'cpu' uses no GPU",
+        hives=HIVE + 'workers = [{ type = "vllm", gpus = [0], variant = "cpu" }]',
+    ),
+    case(
+        "hives.conf:4: hive[0].workers[0].env: CUDA_VISIBLE_DEVICES is what gpus sets; take one of them away",
+        hives=HIVE + 'workers = [{ type = "vllm", gpus = [0], env = { CUDA_VISIBLE_DEVICES = "1" } }]',
+    ),
+    case(
         "hives.conf:4: hive[0].workers[0].gpus: expected at least one device index, or 'all'",
         hives=HIVE + 'workers = [{ type = "vllm", gpus = [] }]',
     ),

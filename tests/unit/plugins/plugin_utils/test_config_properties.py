@@ -96,7 +96,6 @@ def valid(draw: st.DrawFn) -> tuple[Table, Table, Table]:
                     {},
                     optional={
                         "version": st.sampled_from(["1.0", "2.0"]),
-                        "gpus": st.just("all") | st.lists(st.integers(0, 7), min_size=1, unique=True),
                         "args": st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]))),
                         "env": st.dictionaries(
                             st.from_regex(r"[A-Z_]{1,5}", fullmatch=True), st.sampled_from(["", "{{ x }}"])
@@ -106,6 +105,8 @@ def valid(draw: st.DrawFn) -> tuple[Table, Table, Table]:
                     },
                 )
             )
+            if worker.get("variant") != "cpu" and draw(st.booleans()):
+                worker["gpus"] = [position, position + 3]
             workers.append(worker)
         hive = {"alias": alias, "hostname": f"10.0.0.{index}", "workers": workers, "hive_port": ports[4]}
         hive |= draw(
@@ -153,7 +154,7 @@ def written(fleet: _fleet.Fleet) -> dict[str, str]:
 def said(value: t.Any) -> t.Any:
     """Without the keys that say nothing; the values of an environment may be empty."""
     if isinstance(value, dict):
-        return {key: item if key == "env" else said(item) for key, item in value.items() if item != ""}
+        return {key: item if key == "env" else said(item) for key, item in value.items() if item not in ("", ())}
     return [said(item) for item in value] if isinstance(value, list) else value
 
 

@@ -174,3 +174,13 @@ def test_the_source_of_a_model(plans: Plans, declared: str, source: Source) -> N
 
 def test_tools_are_those_that_the_catalog_has(parse: Parse, engines: Catalog) -> None:
     assert [(tool.name, tool.kind, tool.command) for tool in tools(parse(), engines)] == [("uv", "tool", ())]
+
+
+@pytest.mark.parametrize(("declared", "gpus"), [("[1, 0]", ("1", "0")), ('"all"', ("all",))])
+def test_a_claim_reaches_the_host_as_it_was_declared(plans: Plans, declared: str, gpus: tuple[str, ...]) -> None:
+    worker = f'workers = [{{ type = "comfyui", gpus = {declared} }}]'
+    assert spec(plans(hives=REMOTE + worker), "gpu-1", "comfyui").gpus == gpus
+
+
+def test_who_claims_nothing_has_no_claim(plans: Plans) -> None:
+    assert spec(plans(hives=REMOTE + 'workers = ["comfyui"]'), "gpu-1", "comfyui").gpus == ()

@@ -227,3 +227,10 @@ def test_the_port_of_an_attached_queen_is_hers(fleets: Fleets) -> None:
     own = {"rbee_hive_workers": [{"type": "comfyui", "port": 8500}]}
     (mistake,) = fleets.mistakes(fleets.queen, {"gpu-1": own})
     assert mistake == "gpu-1: rbee_hive_workers[0].port: port 8500 on gpu-1 is taken by the queen"
+
+
+def test_claims_have_the_rules_of_the_files(fleets: Fleets) -> None:
+    own = {"rbee_hive_workers": [{"type": "comfyui", "gpus": ["0"]}, {"type": "vllm", "gpus": [0]}]}
+    assert fleets.mistakes(fleets.hive, {"gpu-1": own}) == [
+        "gpu-1: rbee_hive_workers[1].gpus: worker 'comfyui' of this hive claims GPU 0 already"
+    ]
