@@ -97,7 +97,23 @@ STRANGER = """
             dest: "{{ playbook_dir }}/changed-{{ run }}"
             mode: "0600"
     """
+OWN = """
+    - name: A play of one's own
+      hosts: rbee
+      gather_facts: false
+      strategy: "{{ chosen }}"
+      tasks:
+        - name: Converge
+          rbee.fleet.components:
+            components: "{{ rbee_components }}"
+            names: [engine]
+            tools: "{{ rbee_tools }}"
+            scope: user
+            prefix: "{{ rbee_fleet.prefix }}"
+            force: true
+    """
 ENABLED = "[defaults]\ncallbacks_enabled = rbee.fleet.report\n[rbee_report]\ninterval = {interval}\n"
+WAITS = r"^desk  engine +waiting for health, \d+ of 60 s: answered 503: loading the model$"
 TASK = ("--tags", "workers", "-i", "rbee.yml")
 
 
@@ -164,9 +180,7 @@ def installed(supervisor_environment: pathlib.Path) -> t.Iterator[tuple[Fleet, s
         running = found.start("rbee.fleet.install", *TASK, stderr=subprocess.STDOUT)
         shown = read_until(running, r"^desk  model-weights +fetching weights\.gguf  .* of 32\.0 MiB \(\d+ %\)")
         drip.opened.set()
-        shown += read_until(
-            running, r"^desk  engine +waiting for health, \d+ of 60 s: answered 503: loading the model$"
-        )
+        shown += read_until(running, WAITS)
         fleet.hold.unlink()
         shown += running.communicate(timeout=120)[0]
         assert running.returncode == 0, shown
@@ -201,7 +215,7 @@ def test_a_download_and_a_health_gate_are_shown_while_they_last(installed: tuple
 def test_one_who_did_not_ask_for_it_gets_the_summary_alone(fleet: Fleet) -> None:
     fleet.disable()
     shown = fleet.again()
-    assert re.findall("^desk  .*", shown, re.MULTILINE) == ["desk  changed"]
+    assert re.findall("^desk  [^ ].*", shown, re.MULTILINE) == ["desk  changed"]
 
 
 def test_with_v_every_step_is_said_once(fleet: Fleet) -> None:
@@ -210,6 +224,15 @@ def test_with_v_every_step_is_said_once(fleet: Fleet) -> None:
     assert {"restarting service", "waiting for health, up to 60 s", "writing receipt"} <= set(steps)
     assert len(steps) == len(set(steps))
     assert "<desk> engine:" not in shown
+
+
+@pytest.mark.parametrize("strategy", ["free", "host_pinned"])
+def test_a_play_of_ones_own_shows_it_too_whatever_its_strategy(fleet: Fleet, strategy: str) -> None:
+    fleet.machine.write("own.yml", OWN)
+    done = fleet.machine.play("own.yml", "-i", "rbee.yml", "-e", f"chosen={strategy}", "--forks", "1")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^desk  engine +updated in [\d.]+ s$", done.stdout, re.MULTILINE)
+    assert done.stdout.index("desk  engine ") < done.stdout.index("changed: [desk]")
 
 
 def test_without_it_v_says_the_steps_as_ever(fleet: Fleet) -> None:
@@ -249,12 +272,12 @@ def test_a_program_that_reads_the_output_gets_nothing_of_ours(fleet: Fleet) -> N
     assert "desk  changed\n" in done.stderr
 
 
-@pytest.mark.parametrize(("name", "coloured"), [("TERM", True), ("NO_COLOR", False)])
+@pytest.mark.parametrize(("plain", "coloured"), [("0", True), ("1", False)])
 def test_a_terminal_has_colours_unless_it_does_not_want_them(
-    fleet: Fleet, name: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet, plain: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv(name, "xterm")
+    monkeypatch.setenv("NO_COLOR", plain)
     shown = on_a_terminal(fleet.machine, "rbee.fleet.install", *TASK, "-e", "rbee_force=true")
     line = next(line for line in shown.splitlines() if "engine" in line and "updated in" in line)
     assert (ANSI in line) == coloured
@@ -273,17 +296,22 @@ def on_a_terminal(machine: Machine, playbook: str, *options: str) -> str:
     return shown.decode()
 
 
-def test_an_interrupt_ends_the_run_and_the_next_one_is_told_what_goes_on(fleet: Fleet) -> None:
+def test_an_interrupt_ends_the_run_and_the_next_one_says_what_it_waits_for(fleet: Fleet) -> None:
     fleet.hold.touch()
-    waits = r"^desk  engine +waiting for health, \d+ of 60 s: answered 503: loading the model$"
     options = (*TASK, "-e", "rbee_force=true")
-    running = fleet.machine.start("rbee.fleet.install", *options, stderr=subprocess.STDOUT, start_new_session=True)
-    read_until(running, waits)
+    running = fleet.machine.start(
+        "rbee.fleet.install",
+        *options,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored when we run in the background
+    )
+    read_until(running, WAITS)
     os.killpg(running.pid, signal.SIGINT)
     running.communicate(timeout=60)
     assert running.returncode != 0
     running = fleet.machine.start("rbee.fleet.install", *options, stderr=subprocess.STDOUT)
-    read_until(running, waits)
+    read_until(running, r"^desk  host +waiting for process \d+ for .* since ")
     fleet.hold.unlink()
     shown = running.communicate(timeout=120)[0]
     assert running.returncode == 0 and re.search(r"^desk  engine +updated in", shown, re.MULTILINE), shown
