@@ -71,6 +71,8 @@ def run_program(
                 watch()
                 known += _tell(err, known, hear) if hear else 0
                 _wait(process, _TICK)
+            if hear:
+                _tell(err, known, hear)
         except BaseException:
             _end_group(process)
             raise
