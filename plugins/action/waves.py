@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary, _waves
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary, _waves
 
 
 class ActionModule(ActionBase):
@@ -37,5 +37,5 @@ class ActionModule(ActionBase):
                 hosts[host] = _waves.standing_of(result, everyone[host].get("rbee_components") or (), well)
             order, without = _waves.waves(hosts), _waves.downtime(hosts)
             for line in _waves.lines(order, without):
-                self._display.display(line)
+                self._display.display(line, stderr=_live.for_machines())
         return {"changed": False, "waves": order, "downtime": without}

@@ -15,6 +15,7 @@ import time
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import (
+    _events,
     _health,
     _host,
     _links,
@@ -45,7 +46,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._rotation import Rotation, RotationError
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
-from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
+from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress, SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import UV, Survey, supply_of
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT, Target, fill
@@ -53,7 +54,6 @@ from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_
 
 CHECK_TIMEOUT = 60  # seconds for a component's own check of its configuration
 LOG_LINES = 20
-PROGRESS_INTERVAL = 1.0  # seconds between two progress lines of one component
 
 EXPECTED = (OSError, RotationError, ServiceError, SourceError, _host.HostError, _lock.Busy, _store.StoreError)
 
@@ -174,7 +174,8 @@ class Apply:
         self._staged[name].set()
         self._rotation.finished(name)
         outcome.seconds = round(time.monotonic() - started, 3)
-        self._journal.write("done", component=name, state=outcome.state, reason=outcome.reason)
+        about = {"state": outcome.state, "reason": outcome.reason, "seconds": outcome.seconds}
+        self._journal.write(_events.DONE, component=name, staged=self._survey.staged, **about)
 
     def _converge(self, target: Target, outcome: Outcome) -> None:
         spec, plan = target.spec, self._survey.plans[target.spec.name]
@@ -213,6 +214,8 @@ class Apply:
         for name, plan in self._survey.plans.items():
             brings = plan.has(_plan.FETCH) and self._survey.targets[name].build.path == build.path
             if name != spec.name and (name == spec.model or brings):
+                if not self._staged[name].is_set():
+                    self._say(spec.name, Step(_events.AWAIT, name))
                 self._staged[name].wait()
                 if build.path not in self._brought if brings else self.outcomes[name].state in BROKEN:
                     raise ApplyError(f"needs {name}, which failed: {self.outcomes[name].reason}")
@@ -275,7 +278,8 @@ class Apply:
             raise ApplyError(f"its configuration is refused by {os.path.basename(command[0])}: {lines[:1]}", lines)
 
     def _gate(self, name: str, receipt: t.Mapping[str, t.Any], timeout: float) -> None:
-        found = _health.wait_healthy(health_url(receipt), timeout, lambda: self._manager.state(name), self._stop)
+        heard = _events.health_of(self._journal.write, name, timeout)
+        found = _health.wait_healthy(health_url(receipt), timeout, lambda: self._manager.state(name), self._stop, heard)
         if not found.ok:
             raise ApplyError(f"did not become healthy: {found.detail}", self._manager.logs(name, LOG_LINES))
 
@@ -302,7 +306,7 @@ class Apply:
         if known == target.generation:
             raise error  # it is the good one; what it lacks is not in our hands
         unit = _store.read_text(os.path.join(layout.generation(name, known), UNIT)) if known else None
-        self._say(name, Step("roll back", f"to {known if unit else 'nothing'}"))
+        self._say(name, Step(_events.ROLL_BACK, f"to {known if unit else 'nothing'}"))
         try:
             if unit:
                 self._put_back(target, receipt, unit)
@@ -349,15 +353,7 @@ class Apply:
             outcome.logs = outcome.logs or list(getattr(error, "logs", ()))
 
     def _say(self, name: str, step: Step) -> None:
-        self._journal.write("step", component=name, step=step.name, detail=step.detail)
+        _events.say_step(self._journal.write, name, step.name, step.detail)
 
-    def _progress(self, name: str) -> t.Callable[[str, int, int], None]:
-        last = [0.0]
-
-        def report(what: str, done: int, total: int) -> None:
-            now = time.monotonic()
-            if now - last[0] >= PROGRESS_INTERVAL:
-                last[0] = now
-                self._journal.write("progress", component=name, what=what, done=done, total=total)
-
-        return report
+    def _progress(self, name: str) -> Progress:
+        return _events.progress_of(self._journal.write, name)

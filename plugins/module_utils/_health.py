@@ -47,10 +47,17 @@ def probe(url: str, timeout: float = _TRY) -> HealthResult:
     return HealthResult(ok, detail, time.monotonic() - start)
 
 
-def wait_healthy(url: str, timeout: float, alive: t.Callable[[], ServiceState], stop: threading.Event) -> HealthResult:
+def wait_healthy(
+    url: str,
+    timeout: float,
+    alive: t.Callable[[], ServiceState],
+    stop: threading.Event,
+    heard: t.Callable[[str, float], None] = lambda _answer, _seconds: None,
+) -> HealthResult:
     """Wait until the URL answers 200; give up when the process dies or is replaced, on ``stop`` and after ``timeout``.
 
     timeout: seconds. alive: reads the state of the service. stop: set by someone who no longer wants to wait.
+    heard: told what was seen and after how many seconds, whenever the wait goes on.
     """
     start = time.monotonic()
     pause = _FIRST_PAUSE
@@ -72,6 +79,7 @@ def wait_healthy(url: str, timeout: float, alive: t.Callable[[], ServiceState], 
         left = start + timeout - time.monotonic()
         if left <= 0:
             return result(False, f"not ready within {timeout:g} s: {detail}")
+        heard(detail, time.monotonic() - start)
         if stop.wait(min(pause, left)):
             return result(False, f"interrupted: {detail}")
         pause = min(pause * 1.5, _LONGEST_PAUSE)

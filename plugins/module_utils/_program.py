@@ -42,9 +42,10 @@ def run_program(
     env: t.Optional[t.Mapping[str, str]] = None,
     cwd: t.Optional[str] = None,
     watch: t.Callable[[], None] = lambda: None,
+    hear: t.Optional[t.Callable[[str], None]] = None,
 ) -> Finished:
     """Runs a program in a process group of its own, without input; what it creates others may read. timeout: seconds.
-    watch: called again and again while it runs.
+    watch: called again and again while it runs. hear: called with each line of its standard error, when it is whole.
 
     Raises SourceError when it cannot be started or takes too long, Stopped when ``stop`` is set; then nothing of its
     process group is left. Outputs go to files, so that a grandchild that keeps them open blocks nobody.
@@ -60,6 +61,7 @@ def run_program(
             )  # fmt: skip
         except OSError as error:
             raise SourceError(f"{argv[0]} cannot be started: {error.strerror}") from error
+        known = 0
         try:
             while process.poll() is None:
                 if stop is not None and stop.is_set():
@@ -67,11 +69,23 @@ def run_program(
                 if time.monotonic() > deadline:
                     raise SourceError(f"{name} took longer than {timeout:g} s, the limit, and was ended")
                 watch()
+                known += _tell(err, known, hear) if hear else 0
                 _wait(process, _TICK)
+            if hear:
+                _tell(err, known, hear)
         except BaseException:
             _end_group(process)
             raise
         return Finished(process.returncode, _tail(out), _tail(err))
+
+
+def _tell(file: t.IO[bytes], known: int, hear: t.Callable[[str], None]) -> int:
+    """Reads on without moving the file's position, which the program shares. Returns the bytes of whole lines."""
+    block = os.pread(file.fileno(), _KEEP, known)
+    whole = block[: block.rfind(b"\n") + 1]
+    for line in whole.decode("utf-8", "replace").splitlines():
+        hear(line.strip())
+    return len(whole)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> bool:

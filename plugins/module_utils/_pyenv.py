@@ -22,6 +22,8 @@ _ELSEWHERE = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_SYSTEM_PYTHON")  # they name an
 _INDEXES = (
     "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_TORCH_BACKEND",
 )  # fmt: skip
+# What uv says of its work, one line each: https://docs.astral.sh/uv/pip/packages/
+_STAGES = ("Resolved ", "Downloading ", "Downloaded ", "Building ", "Built ", "Prepared ", "Installed ", "Bytecode ")
 _HASH = re.compile(r"(?:^|\s)--hash[=\s]", re.MULTILINE)
 _PIN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(?:\[[^\]]*\])?\s*(?:==|@)", re.MULTILINE)
 
@@ -52,8 +54,14 @@ def build_env(
         progress("making a virtual environment", 0, 0)
         job.uv("venv", "--relocatable", "--no-python-downloads", "--no-project", "--python", interpreter, dest)
         if env.requirements.strip():
-            progress(f"installing {len(_PIN.findall(env.requirements))} Python packages", 0, 0)
-            job.uv(*job.install_arguments(env, wheels))
+            doing = f"installing {len(_PIN.findall(env.requirements))} Python packages"
+            progress(doing, 0, 0)
+
+            def hear(line: str) -> None:
+                if line.startswith(_STAGES):
+                    progress(f"{doing}: {line[0].lower()}{line[1:]}", 0, 0)
+
+            job.uv(*job.install_arguments(env, wheels), hear=hear)
         progress("checking the virtual environment", 0, 0)
         job.check()
 
@@ -98,12 +106,12 @@ class _Build:
         self._env.setdefault("UV_SYSTEM_CERTS", "true")  # as every other download here
         self._env.update(UV_CACHE_DIR=cache, UV_NO_PROGRESS="1", UV_PYTHON_DOWNLOADS="never", NO_COLOR="1")
 
-    def uv(self, *arguments: str) -> str:
+    def uv(self, *arguments: str, hear: t.Optional[t.Callable[[str], None]] = None) -> str:
         """Runs one step of uv, away from any project: uv reads settings of the current folder and those above it.
 
         Returns what it prints.
         """
-        done = run_program([self._uv, *arguments], self._timeout, self._stop, self._env, cwd="/")
+        done = run_program([self._uv, *arguments], self._timeout, self._stop, self._env, cwd="/", hear=hear)
         if done.status:
             raise SourceError(f"uv {' '.join(arguments[:2])} failed: {done.last_lines()}\n{_remedy(done)}")
         return done.stdout

@@ -27,7 +27,6 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import (
     Progress,
     SourceError,
     Stopped,
-    human,
     quiet,
 )
 
@@ -159,4 +158,4 @@ class _Unpacking:
         before = self._written // (16 * MIB)
         self._written += size
         if self._written // (16 * MIB) != before:
-            self._progress(f"unpacking, {human(self._written)}", self._written, 0)
+            self._progress("unpacking", self._written, 0)

@@ -10,7 +10,7 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _lock, _placing, _remove
+from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _events, _journal, _lock, _placing, _remove
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import BROKE, Apply
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import explained, with_standing
@@ -29,7 +29,7 @@ def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[st
     }
 
     def waiting(holder: t.Mapping[str, t.Any]) -> None:
-        journal.write("waiting", reason=_lock.describe(holder))
+        journal.write(_events.WAITING, reason=_lock.describe(holder))
 
     with _lock.held(layout.lock, about, request.lock_timeout, waiting):
         _journal.tidy(layout.journals)

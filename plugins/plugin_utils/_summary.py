@@ -73,6 +73,21 @@ def lines(hosts: t.Mapping[str, t.Mapping[str, t.Any]], check: bool = False) -> 
     return out
 
 
+def closing(hosts: t.Mapping[str, t.Mapping[str, t.Any]], action: str, seconds: float, check: bool = False) -> str:
+    """The whole run in a line: ``install incomplete: 3 hosts, 1 failed (gpu-2), 2 changed, in 12.3 s``."""
+    by_state: dict[str, list[str]] = {}
+    for name, host in hosts.items():
+        by_state.setdefault(host["state"], []).append(name)
+    wrong = [state for state in (UNREACHABLE, FAILED) if state in by_state]
+    said = f"dry run of {action}" if check else f"{action} {'incomplete' if wrong else 'complete'}"
+    parts = [f"{len(hosts)} host{'s' * (len(hosts) != 1)}"]
+    parts += [f"{len(by_state[state])} {state} ({', '.join(by_state[state])})" for state in wrong]
+    for state in (CHANGED, UNCHANGED, SKIPPED):
+        if state in by_state:
+            parts.append(f"{len(by_state[state])} {'would change' if check and state == CHANGED else state}")
+    return f"{said}: {', '.join(parts)}, in {seconds:.1f} s"
+
+
 def left_out(queens: t.Iterable[str], hosts: t.Iterable[str], action: str) -> list[str]:
     """What people must know of a run that was limited to some hosts: the queen's map is made from all of them."""
     missing = sorted(set(queens) - set(hosts))

@@ -78,6 +78,15 @@ class Machine:
 
     def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Runs a playbook as a user whose home is the folder."""
+        running = self.start(playbook, *options)
+        try:
+            out, err = running.communicate(timeout=600)
+        finally:
+            running.kill()
+        return subprocess.CompletedProcess(running.args, running.returncode, out, err)
+
+    def start(self, playbook: str, *options: str, **more: t.Any) -> subprocess.Popen[str]:
+        """Begins to. more: of Popen."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         ours = {
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
@@ -85,15 +94,9 @@ class Machine:
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "HOME": str(self.folder),
         }
-        return subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", playbook, *options],
-            cwd=self.folder,
-            env={**kept, **ours},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [sys.executable, "-m", "ansible", "playbook", playbook, *options]
+        return subprocess.Popen(command, cwd=self.folder, env={**kept, **ours}, text=True, **{**pipes, **more})
 
     def changes(self, playbook: str, *options: str) -> int:
         """How many tasks of a run that succeeds change something."""

@@ -88,6 +88,13 @@ def test_a_component_that_is_loading_is_waited_for() -> None:
         assert len(server.paths) == 3
 
 
+def test_who_waits_is_told_what_was_answered() -> None:
+    heard: list[str] = []
+    with serving((503, b"loading"), (200, b"ok")) as server:
+        assert wait_healthy(server.url, 60, lambda: UP, threading.Event(), lambda answer, _at: heard.append(answer)).ok
+    assert heard == ["answered 503: loading"]
+
+
 def test_the_last_answer_is_the_reason_after_the_timeout() -> None:
     with serving((503, b'{"error": {"message": "Loading model"}}')) as server:
         result = wait_healthy(server.url, 0.3, lambda: UP, threading.Event())

@@ -105,6 +105,15 @@ def test_modules_are_compiled_so_that_nothing_is_written_later(
     assert len(list((tmp_path / "env").rglob("__pycache__/rbeeprobe.*.pyc"))) == 1
 
 
+def test_what_uv_says_of_its_work_is_progress(uv: pathlib.Path, wheels: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    make_wheel(wheels, "rbeeprobe", "1.0")
+    said: list[str] = []
+    env = PythonEnv(requirements="rbeeprobe==1.0\n")
+    build_env(str(uv), str(tmp_path / "env"), env, PYTHON, lambda what, _done, _total: said.append(what))
+    assert said[:2] == ["making a virtual environment", "installing 1 Python packages"]
+    assert any(what.startswith("installing 1 Python packages: installed 1 package in ") for what in said)
+
+
 def test_an_empty_folder_is_filled(uv: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (tmp_path / "env").mkdir(mode=0o700)
     build_env(str(uv), str(tmp_path / "env"), PythonEnv(), PYTHON)
@@ -193,6 +202,20 @@ def test_a_stop_ends_a_build_and_all_its_processes(tmp_path: pathlib.Path) -> No
 def test_a_program_that_takes_too_long_is_ended() -> None:
     with pytest.raises(SourceError, match=r"sleep took longer than 0\.2 s"):
         run_program(["sleep", "600"], timeout=0.2)
+
+
+def test_the_lines_of_a_program_are_heard_while_it_runs(tmp_path: pathlib.Path) -> None:
+    """It waits for what the listener does."""
+    heard: list[str] = []
+
+    def hear(line: str) -> None:
+        heard.append(line)
+        (tmp_path / "heard").touch()
+
+    script = f"printf 'one\\ntwo\\nhal' >&2; until test -e {tmp_path}/heard; do sleep 0.05; done; echo f >&2"
+    done = run_program(["sh", "-c", script], timeout=60, hear=hear)
+    assert heard == ["one", "two", "half"]
+    assert done.stderr == "one\ntwo\nhalf\n"
 
 
 def test_a_grandchild_that_keeps_the_output_open_delays_nobody() -> None:

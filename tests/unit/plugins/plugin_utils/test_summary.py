@@ -83,3 +83,16 @@ def test_a_run_without_the_queen_says_so():
     assert "--limit queen" in _summary.left_out(["queen"], ["gpu-1"], "install")[0]
     assert _summary.left_out(["queen"], ["gpu-1", "queen"], "install") == []
     assert _summary.left_out(["queen"], ["gpu-1"], "stop") == []
+
+
+def test_the_last_line_counts_the_hosts_and_names_those_that_are_not_well():
+    good, changed = report(outcome()), report(outcome(state="updated", changed=True))
+    failed = report(outcome(state="failed", reason="why"))
+    away = _summary.host_report({"unreachable": True, "msg": "gone"})
+    assert _summary.closing({"a": good}, "install", 1.25) == "install complete: 1 host, 1 ok, in 1.2 s"
+    assert _summary.closing({"a": good, "b": failed, "c": changed, "d": away, "e": failed}, "install", 12.34) == (
+        "install incomplete: 5 hosts, 1 unreachable (d), 2 failed (b, e), 1 changed, 1 ok, in 12.3 s"
+    )
+    assert _summary.closing({"a": changed, "b": good}, "stop", 2, check=True) == (
+        "dry run of stop: 2 hosts, 1 would change, 1 ok, in 2.0 s"
+    )
