@@ -33,7 +33,7 @@ NAME = r"[a-z][a-z0-9-]*"
 
 
 def _file_content(reader: Reader, path: Path, value: t.Any) -> t.Any:
-    """``"name" = "text"``, or ``"name" = { content = "text", template = true }``."""
+    """``"name" = "text"``, or ``"name" = { content = "text", template = true }``, or ``"name" = { file = "name" }``."""
     if isinstance(value, str):
         return value
     return reader.table(path, value, _FILE)
@@ -51,7 +51,7 @@ _RELATIVE = text(r"(?!.*(^|/)\.\.?(/|$))[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*", "a 
 
 _PACKAGES = mapping("apt|dnf|zypper|pacman|apk", "apt, dnf, zypper, pacman or apk", array(_TEXT))
 
-_FILE = {"content": Key(_ANYTHING, required=True), "template": Key(boolean, False)}
+_FILE = {"content": Key(_ANYTHING), "file": Key(_RELATIVE), "template": Key(boolean, False)}
 
 _ORIGIN = {
     "url": Key(text(r"(https?|file)://\S+", "an http, https or file URL")),

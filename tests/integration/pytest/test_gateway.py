@@ -16,13 +16,8 @@ import typing as t
 from urllib.parse import quote
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import (
-    MIB,
-    Gateway,
-    GatewayHive,
-    GatewayWorker,
-    max_connections,
-)
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_config import max_connections
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import MIB, Gateway, GatewayHive, GatewayWorker
 from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import (
     KEY,
     Queen,

@@ -10,16 +10,18 @@ import json
 import re
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import (
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_config import (
     LARGEST_REQUEST_BYTES,
+    buffer_bytes,
+    max_connections,
+)
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import (
     MIB,
     Gateway,
     GatewayHive,
     GatewayWorker,
-    buffer_bytes,
-    max_connections,
     model_backend,
-    render,
 )
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_names import (
     endpoint,
