@@ -142,13 +142,11 @@ def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[st
 def _file(reader: Reader, name: str, given: str | dict[str, t.Any], read_text: t.Callable[[str], str]) -> File:
     if isinstance(given, str):
         return File(name, given)
-    path: Path = ("files", name)
     content = given["content"]
-    if len({"content", "file"} & reader.document.data["files"][name].keys()) != 1:
-        reader.wrong(path, "expected exactly one of content (the text itself) and file (a file beside the entry)")
-    elif given["file"]:
-        content = _beside(reader, path + ("file",), given["file"], read_text)
-        _check_words(reader, path, {"file": content if given["template"] else ""}, _WITHOUT_MODEL)
+    if given["file"]:
+        path: Path = ("files", name, "file")
+        content = _beside(reader, path, given["file"], read_text)
+        _check_words(reader, path[:-1], {"file": content if given["template"] else ""}, _WITHOUT_MODEL)
     return File(name, content, template=given["template"])
 
 

@@ -36,7 +36,10 @@ def _file_content(reader: Reader, path: Path, value: t.Any) -> t.Any:
     """``"name" = "text"``, or ``"name" = { content = "text", template = true }``, or ``"name" = { file = "name" }``."""
     if isinstance(value, str):
         return value
-    return reader.table(path, value, _FILE)
+    found = reader.table(path, value, _FILE)
+    if isinstance(value, dict) and len({"content", "file"} & value.keys()) != 1:
+        reader.wrong(path, "expected exactly one of content (the text itself) and file (a file beside the entry)")
+    return found
 
 
 _TEXT = text()

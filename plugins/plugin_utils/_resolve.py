@@ -124,9 +124,7 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         page=next((file.content for file in spec.files if file.path == PAGE), ""),
     )
     files = tuple(file for file in spec.files if file.path != PAGE) + render(gateway)
-    return dataclasses.replace(
-        spec, address=queen.bind, port=queen.port, files=files, auto_start=queen.auto_start
-    )
+    return dataclasses.replace(spec, address=queen.bind, port=queen.port, files=files, auto_start=queen.auto_start)
 
 
 def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> GatewayWorker:

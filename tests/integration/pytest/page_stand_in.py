@@ -30,8 +30,8 @@ def device(index: int, used_gib: float, total_gib: float = 80, **changes: t.Any)
     known = {
         "index": index, "vendor": "nvidia", "name": "NVIDIA H100 80GB HBM3", "uuid": f"GPU-{index}",
         "memory_kind": "dedicated", "memory_total_bytes": int(total_gib * GIB),
-        "memory_used_bytes": int(used_gib * GIB), "utilization_percent": 87, "temperature_celsius": 64, "power_watts": 412.3, "driver": "580.95", "reasons": {},
-        "processes": [],
+        "memory_used_bytes": int(used_gib * GIB), "utilization_percent": 87, "temperature_celsius": 64,
+        "power_watts": 412.3, "driver": "580.95", "reasons": {}, "processes": [],
     }  # fmt: skip
     return {**known, **changes}
 
