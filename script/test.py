@@ -49,6 +49,7 @@ INSTALLERS = {
 }
 # llama.cpp links to it.
 LIBGOMP = {"apt-get": "libgomp1", "zypper": "libgomp1", "pacman": "gcc-libs"}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclasses.dataclass
@@ -258,10 +259,21 @@ def missing_libraries() -> list[str]:
     return missing
 
 
+def provide_browser() -> None:
+    """Installs Chromium for the tests of the queen's page, which say themselves that they were skipped without it."""
+    if any(shutil.which(name, path=environment()["PATH"]) for name in BROWSERS):
+        return
+    try:
+        install(["chromium"])
+    except (Failure, Skip) as reason:
+        sys.stdout.write(f"No chromium, so the tests of the queen's page are skipped: {reason}\n")
+
+
 def integration() -> Result:
     missing = missing_libraries()
     if missing:
         install(missing)
+    provide_browser()
     return pytest_check("pytest", BIN / "python", "tests/integration/pytest")
 
 
@@ -420,6 +432,8 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
     installed = []
     if {"integration", "demo", "molecule", "long"} & set(chosen):
         installed.append("haproxy (its system user included), libgomp1")
+    if "integration" in chosen:
+        installed.append("chromium")
     if {"molecule", "long"} & set(chosen):
         installed.append("what boots machines (podman, crun, netavark, iptables, nftables, mmdebstrap)")
     if installed:

@@ -30,6 +30,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, 
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Path, parse
 
 PLACEHOLDERS = ("release", "files", "data", "prefix", "python", "address", "port", "model", "model_path")
+_WITHOUT_MODEL = tuple(name for name in PLACEHOLDERS if not name.startswith("model"))
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===?\s*[^\s*;,]+\s*(;.*)?$|@\s*\S+)")
@@ -124,23 +125,38 @@ def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[st
         reader.wrong((), f"the file name is the type and must be like 'my-engine.toml', not {type_name!r}")
     found = reader.table((), document.data, ENTRY)
     releases = [_release(reader, ("release", index), item, read_text) for index, item in enumerate(found["release"])]
+    files = [_file(reader, name, content, read_text) for name, content in found["files"].items()]
     _check_entry(reader, found)
     if reader.mistakes:
         raise CatalogError(reader.mistakes)
     return Entry(
         type=type_name,
         releases=tuple(releases),
-        files=tuple(_file(name, content) for name, content in found["files"].items()),
+        files=tuple(files),
         health=Health(**found["health"]),
         service=Service(**found["service"]),
         **{key: found[key] for key in _PLAIN},
     )
 
 
-def _file(name: str, content: str | dict[str, t.Any]) -> File:
-    if isinstance(content, str):
-        return File(name, content)
-    return File(name, content["content"], template=content["template"])
+def _file(reader: Reader, name: str, given: str | dict[str, t.Any], read_text: t.Callable[[str], str]) -> File:
+    if isinstance(given, str):
+        return File(name, given)
+    content = given["content"]
+    if given["file"]:
+        path: Path = ("files", name, "file")
+        content = _beside(reader, path, given["file"], read_text)
+        _check_words(reader, path[:-1], {"file": content if given["template"] else ""}, _WITHOUT_MODEL)
+    return File(name, content, template=given["template"])
+
+
+def _beside(reader: Reader, path: Path, name: str, read_text: t.Callable[[str], str]) -> str:
+    """The text of a file that the entry names."""
+    try:
+        return read_text(name)
+    except (OSError, UnicodeDecodeError) as error:
+        reader.wrong(path, f"{name} cannot be read: {error}")
+        return ""
 
 
 def _release(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.Callable[[str], str]) -> Release:
@@ -172,10 +188,7 @@ def _python(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.Ca
         reader.wrong(path, "expected exactly one of lock (a file beside the entry) and requirements (the text itself)")
     elif found["lock"]:
         key = "lock"
-        try:
-            requirements = read_text(found["lock"])
-        except (OSError, UnicodeDecodeError) as error:
-            reader.wrong(path + ("lock",), f"{found['lock']} cannot be read: {error}")
+        requirements = _beside(reader, path + ("lock",), found["lock"], read_text)
     for line in unpinned(requirements):
         reader.wrong(path + (key,), f"expected every line pinned like name==1.2.3, not {line!r}")
     return PythonEnv(found["requires"], requirements, found["torch_backend"], found["overrides"])
@@ -269,20 +282,19 @@ def _check_releases(reader: Reader, releases: t.Sequence[dict[str, t.Any]]) -> N
 
 
 def _check_placeholders(reader: Reader, found: dict[str, t.Any]) -> None:
-    without_model = tuple(name for name in PLACEHOLDERS if not name.startswith("model"))
     for key in ("command", "check"):
-        _check_words(reader, (key,), found[key], without_model)
+        _check_words(reader, (key,), found[key], _WITHOUT_MODEL)
     _check_words(reader, ("model_command",), found["model_command"], PLACEHOLDERS)
-    _check_words(reader, ("env",), found["env"], without_model)
+    _check_words(reader, ("env",), found["env"], _WITHOUT_MODEL)
     for name, words in found["programs"].items():
-        _check_words(reader, ("programs", name), words, without_model)
-    _check_words(reader, ("health",), {"path": found["health"]["path"]}, without_model)
+        _check_words(reader, ("programs", name), words, _WITHOUT_MODEL)
+    _check_words(reader, ("health",), {"path": found["health"]["path"]}, _WITHOUT_MODEL)
     for name, content in found["files"].items():
         if isinstance(content, dict) and content["template"]:
-            _check_words(reader, ("files", name), {"content": content["content"]}, without_model)
+            _check_words(reader, ("files", name), {"content": content["content"]}, _WITHOUT_MODEL)
     for index, release in enumerate(found["release"]):
-        _check_words(reader, ("release", index, "command"), release["command"], without_model)
-        _check_words(reader, ("release", index, "env"), release["env"], without_model)
+        _check_words(reader, ("release", index, "command"), release["command"], _WITHOUT_MODEL)
+        _check_words(reader, ("release", index, "env"), release["env"], _WITHOUT_MODEL)
 
 
 def _check_words(

@@ -33,10 +33,13 @@ NAME = r"[a-z][a-z0-9-]*"
 
 
 def _file_content(reader: Reader, path: Path, value: t.Any) -> t.Any:
-    """``"name" = "text"``, or ``"name" = { content = "text", template = true }``."""
+    """``"name" = "text"``, or ``"name" = { content = "text", template = true }``, or ``"name" = { file = "name" }``."""
     if isinstance(value, str):
         return value
-    return reader.table(path, value, _FILE)
+    found = reader.table(path, value, _FILE)
+    if isinstance(value, dict) and len({"content", "file"} & value.keys()) != 1:
+        reader.wrong(path, "expected exactly one of content (the text itself) and file (a file beside the entry)")
+    return found
 
 
 _TEXT = text()
@@ -51,7 +54,7 @@ _RELATIVE = text(r"(?!.*(^|/)\.\.?(/|$))[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*", "a 
 
 _PACKAGES = mapping("apt|dnf|zypper|pacman|apk", "apt, dnf, zypper, pacman or apk", array(_TEXT))
 
-_FILE = {"content": Key(_ANYTHING, required=True), "template": Key(boolean, False)}
+_FILE = {"content": Key(_ANYTHING), "file": Key(_RELATIVE), "template": Key(boolean, False)}
 
 _ORIGIN = {
     "url": Key(text(r"(https?|file)://\S+", "an http, https or file URL")),

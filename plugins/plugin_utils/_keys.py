@@ -9,7 +9,7 @@ import re
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import LARGEST_REQUEST_BYTES
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_config import LARGEST_REQUEST_BYTES
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import (
     Check,
     Key,

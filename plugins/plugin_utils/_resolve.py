@@ -15,7 +15,9 @@ from ansible_collections.rbee.fleet.plugins.module_utils._agent_request import C
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN, HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import Gateway, GatewayHive, GatewayWorker, render
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_page import PAGE
 
 API_KEY = "api_key"
 MODEL_PREFIX = "model-"
@@ -104,6 +106,7 @@ def _component(fleet: _fleet.Fleet, entry: Entry, name: str, version: str = "") 
 def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
     """The gateway in front of all hives of the fleet."""
     queen = fleet.queen
+    spec = _component(fleet, _entry(catalog, _spec.QUEEN), _spec.QUEEN)
     gateway = Gateway(
         fleet=fleet.name,
         bind=queen.bind,
@@ -118,11 +121,10 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
             for entry in (_entry(catalog, worker.type),)
             if not _idle(worker, entry)
         ),
+        page=next((file.content for file in spec.files if file.path == PAGE), ""),
     )
-    spec = _component(fleet, _entry(catalog, _spec.QUEEN), _spec.QUEEN)
-    return dataclasses.replace(
-        spec, address=queen.bind, port=queen.port, files=spec.files + render(gateway), auto_start=queen.auto_start
-    )
+    files = tuple(file for file in spec.files if file.path != PAGE) + render(gateway)
+    return dataclasses.replace(spec, address=queen.bind, port=queen.port, files=files, auto_start=queen.auto_start)
 
 
 def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> GatewayWorker:

@@ -23,7 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / ".cache" / "collections"))
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import (  # noqa: E402  # after the path is set
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import (  # noqa: E402  # after the path is set
     Gateway,
     GatewayHive,
     GatewayWorker,

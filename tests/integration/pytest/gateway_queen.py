@@ -17,7 +17,8 @@ import subprocess
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import Gateway, render
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway
 
 KEY = "sk-test-4711"
 TIMEOUT = 20

@@ -16,13 +16,9 @@ import typing as t
 from urllib.parse import quote
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import (
-    MIB,
-    Gateway,
-    GatewayHive,
-    GatewayWorker,
-    max_connections,
-)
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_config import max_connections
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import MIB, Gateway, GatewayHive, GatewayWorker
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_page import policy
 from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import (
     KEY,
     Queen,
@@ -31,6 +27,8 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen impor
     wait_until,
 )
 from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_stub import EVENTS, StubWorker
+from ansible_collections.rbee.fleet.tests.integration.pytest.page_browser import PAGE
+from ansible_collections.rbee.fleet.tests.integration.pytest.page_stand_in import AgentStandIn, component, state
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 
@@ -115,7 +113,10 @@ def queen(tmp_path_factory: pytest.TempPathFactory, shared_stub: StubWorker) -> 
 def test_health_is_open_and_everything_else_needs_the_key(queen: Queen) -> None:
     assert queen.get("/health", key=None).json == {"status": "ok"}
     for key in (None, "wrong", "", KEY[:-1], KEY + "x"):
-        for path in ("/v1/models", "/v1/info", "/v1/hives", "/metrics", "/workers/h1/shared/", "/", "//health"):
+        for path in (
+            *("/v1/models", "/v1/info", "/v1/hives", "/v1/load", "/metrics", "/", "//health"),
+            *("/workers/h1/shared/", "/hives/h1/v1/state"),
+        ):
             answer = queen.get(path, key)
             assert (answer.status, answer.json["error"]["code"]) == (401, "invalid_api_key")
         assert queen.post(CHAT, {"model": "m"}, key).status == 401
@@ -132,7 +133,8 @@ def test_the_key_goes_no_further_than_the_queen(queen: Queen, shared_stub: StubW
 
 def test_the_fleet_can_be_read(queen: Queen) -> None:
     assert {model["id"] for model in queen.get("/v1/models").json["data"]} == {"m", *ODD_NAMES}
-    assert queen.get("/v1/hives").json["data"][0]["workers"][0]["path"] == "/workers/h1/shared/"
+    hive = queen.get("/v1/hives").json["data"][0]
+    assert (hive["path"], hive["workers"][0]["path"]) == ("/hives/h1/", "/workers/h1/shared/")
     info = queen.get("/v1/info").json
     assert (info["fleet"], info["workers"], info["max_request_bytes"]) == ("lab", 1, LIMIT)
 
@@ -145,6 +147,129 @@ def test_one_model_can_be_read(queen: Queen, name: str) -> None:
 
 def test_metrics_show_each_worker(queen: Queen) -> None:
     assert b'haproxy_server_status{proxy="worker:h1:shared"' in queen.get("/metrics").body
+
+
+# The page for people.
+
+HTML = "<!doctype html><title>t</title><style>a{}</style><script>'use strict'</script>"
+
+
+def test_the_page_needs_no_key_and_says_what_it_may_do(start: Start) -> None:
+    queen = start(fleet(page=HTML))
+    for path in ("/", "/?x=1"):
+        answer = queen.get(path, key=None)
+        assert (answer.status, answer.body.decode()) == (200, HTML)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"] == policy(HTML)
+    assert (answer.headers["x-content-type-options"], answer.headers["referrer-policy"]) == ("nosniff", "no-referrer")
+    assert answer.headers["cache-control"] == "no-cache"
+    head = queen.request("HEAD", "/", key=None)
+    assert (head.status, head.body, head.headers["content-length"]) == (200, b"", str(len(HTML)))
+    assert queen.post("/", {}, key=None).status == 401
+    assert queen.post("/", {}).status == 405
+
+
+def test_a_queen_without_a_page_says_so(queen: Queen) -> None:
+    answer = queen.get("/")
+    assert (answer.status, answer.json["error"]["code"]) == (404, "not_found")
+
+
+def test_the_page_and_a_large_fleet_are_answered_whole_however_small_a_request_may_be(start: Start) -> None:
+    hives = tuple(GatewayHive(f"hive-{number:03}", "127.0.0.1", 1) for number in range(300))
+    workers = tuple(
+        GatewayWorker(hive.alias, f"w{number}", "x", "127.0.0.1", 1, (f"m-{number}",), "/health", 1)
+        for hive in hives
+        for number in range(2)
+    )
+    gateway = dataclasses.replace(fleet(*workers), hives=hives, page=PAGE, max_request_bytes=1024)
+    queen = start(gateway)
+    assert queen.get("/", key=None).body.decode() == PAGE
+    assert len(queen.get("/v1/hives").json["data"]) == 300
+    assert len(queen.get("/v1/load").json["workers"]) == 600
+    assert queen.post(CHAT, {"model": "m-0", "prompt": "x" * 1024}).status == 413
+    assert "w1" in queen.get("/workers/hive-000/nope").json["error"]["message"]
+
+
+def test_the_page_alone_fits_the_smallest_buffer(start: Start) -> None:
+    queen = start(Gateway("lab", page=PAGE, max_request_bytes=1024))
+    assert queen.get("/").body.decode() == PAGE
+
+
+# Agents of hives.
+
+
+@pytest.fixture
+def agent() -> t.Iterator[AgentStandIn]:
+    server = AgentStandIn(state(component("w")))
+    yield server
+    server.close()
+
+
+def behind(*agents: AgentStandIn) -> Gateway:
+    hives = (GatewayHive(f"a-{index}", "127.0.0.1", agent.port) for index, agent in enumerate(agents))
+    return dataclasses.replace(fleet(), hives=tuple(hives))
+
+
+def test_an_agent_is_reached_by_its_hive_without_the_prefix(start: Start, agent: AgentStandIn) -> None:
+    queen = start(behind(agent))
+    assert queen.get("/hives/a-0/v1/state").json == agent.state
+    assert queen.request("HEAD", "/hives/a-0/v1/state").status == 200
+    assert queen.get("/hives/a-0/metrics?a=b").status == 404
+    assert queen.get("/hives/a-0").status == 404
+    assert agent.seen == ["/v1/state", "/v1/state", "/metrics?a=b", "/"]
+
+
+def test_an_agent_is_only_read_and_only_by_a_known_name(start: Start, agent: AgentStandIn) -> None:
+    queen = start(behind(agent))
+    for path in ("/hives/", "/hives/a", "/hives/a-00/v1/state", "/hives/../a-0/v1/state"):
+        error = queen.get(path).json["error"]
+        assert (error["code"], "Known hives: a-0" in error["message"]) == ("hive_not_found", True)
+    for method in ("POST", "PUT", "DELETE"):
+        answer = queen.request(method, "/hives/a-0/v1/state", b"{}")
+        assert (answer.status, answer.headers["allow"]) == (405, "GET,HEAD")
+    assert agent.seen == []
+
+
+def test_a_dead_agent_is_said_and_hides_no_other(start: Start, agent: AgentStandIn) -> None:
+    dead = AgentStandIn(state())
+    queen = start(behind(agent, dead))
+    dead.close()
+
+    def is_down() -> bool:
+        answer = queen.get("/hives/a-1/v1/state")
+        assert (answer.status, answer.json["error"]["code"]) == (503, "hive_down")
+        return "server=<NOSRV>" in queen.log.read_text()  # HAProxy knows, and does not even try
+
+    wait_until(is_down, "the agent to count as down")
+    assert queen.get("/hives/a-0/v1/state").status == 200
+
+
+# What is going on.
+
+
+def loads(queen: Queen) -> dict[str, dict[str, t.Any]]:
+    return {model["id"]: model for model in queen.get("/v1/load").json["models"]}
+
+
+def test_the_load_counts_requests_and_those_who_can_take_them(start: Start, stub: StubWorker) -> None:
+    dead = GatewayWorker("h1", "dead", "stub", "127.0.0.1", free_port(), ("m",), "/health")
+    queen = start(fleet(worker(stub, "m", *ODD_NAMES), dead))
+    assert loads(queen).keys() == {"m", *ODD_NAMES}
+    for _time in range(3):
+        assert queen.post(CHAT, {"model": "m"}).status == 200
+    assert queen.post(CHAT, {"model": ODD_NAMES[0]}).status == 200
+    assert queen.get("/workers/h1/one/").status == 200
+    wait_until(lambda: loads(queen)["m"]["up"] == 1, "the dead worker to count as down")
+    found = loads(queen)
+    assert found["m"] == {"id": "m", "workers": 2, "up": 1, "requests": 3, "active": 0, "waiting": 0}
+    assert (found[ODD_NAMES[0]]["requests"], found["a b"]["requests"]) == (1, 0)
+    assert queen.get("/v1/load").json["workers"] == [
+        {"hive": "h1", "name": "one", "up": True, "requests": 1},
+        {"hive": "h1", "name": "dead", "up": False, "requests": 0},
+    ]
+    stub.hold.clear()
+    with queen.stream({"model": "m"}):
+        assert loads(queen)["m"]["active"] == 1
 
 
 # Routing by model.

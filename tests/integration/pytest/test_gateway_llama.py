@@ -15,7 +15,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Entry
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import Gateway, GatewayWorker
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayWorker
 from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import Queen, free_port, wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")

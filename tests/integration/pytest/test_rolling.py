@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils import _drain, _manager
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, Service, Source, Spec, Variant
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import Gateway, GatewayHive, GatewayWorker
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
 from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import Queen
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import (
     HERE,

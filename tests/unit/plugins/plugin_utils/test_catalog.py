@@ -236,6 +236,19 @@ def test_a_lock_is_read_from_beside_the_entry() -> None:
     }
 
 
+def test_a_file_may_lie_beside_the_entry() -> None:
+    text = ENGINE + '[files]\n"page.html" = { file = "page/engine.html" }\nt = { file = "t", template = true }\n'
+    beside = {"page/engine.html": "{anything}", "t": "{port}"}
+    found = parse_entry("e", text, "e.toml", beside.__getitem__)
+    assert found.files == (File("page.html", "{anything}"), File("t", "{port}", template=True))
+
+
+def test_a_template_beside_the_entry_is_checked_like_one_in_it() -> None:
+    text = ENGINE + '[files]\nt = { file = "t", template = true }\n'
+    with pytest.raises(CatalogError, match=r"files\.t\.file: unknown placeholder \{prot\}; did you mean 'port'"):
+        parse_entry("e", text, "e.toml", {"t": "{prot}"}.__getitem__)
+
+
 # Mistakes
 
 
@@ -256,6 +269,10 @@ def test_a_lock_is_read_from_beside_the_entry() -> None:
         ("[[release]]", '[health]\npath = "ready"\n[[release]]', "7: health.path: expected a path such as /health"),
         ("[[release]]", "[health]\ntimeout = 0\n[[release]]", "7: health.timeout: expected an integer from 1"),
         ("[[release]]", '[files]\n"../x" = ""\n[[release]]', "7: files.'../x': expected a name like serve.py"),
+        ("[[release]]", '[files]\nx = { file = "x" }\n[[release]]', "7: files.x.file: x cannot be read: "),
+        ("[[release]]", '[files]\nx = { file = "../x" }\n[[release]]', "a relative path without '..'"),
+        ("[[release]]", "[files]\nx = {}\n[[release]]", "7: files.x: expected exactly one of content"),
+        ("[[release]]", '[files]\nx = { file = "x", content = "" }\n[[release]]', "expected exactly one of content"),
         ("[[release]]", '[env]\nA-B = ""\n[[release]]', "7: env.A-B: expected a name like an environment variable"),
         (
             "[[release]]",

@@ -8,18 +8,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import (
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_config import (
     LARGEST_REQUEST_BYTES,
+    buffer_bytes,
+    max_connections,
+)
+from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import (
     MIB,
     Gateway,
     GatewayHive,
     GatewayWorker,
-    buffer_bytes,
-    max_connections,
     model_backend,
-    render,
 )
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_names import (
     endpoint,
@@ -78,6 +81,7 @@ def test_hives_are_listed_with_their_workers() -> None:
         "/workers/gpu-2/vllm/",
         "/workers/gpu-2/comfyui/",
     ]
+    assert hives["gpu-2"]["path"] == "/hives/gpu-2/"
 
 
 def test_the_key_stands_only_in_a_file_of_its_own_that_names_the_secret() -> None:
@@ -99,6 +103,36 @@ def test_a_fleet_without_workers_still_has_every_file() -> None:
     files = contents(Gateway("empty"))
     assert files.keys() == contents(FLEET).keys()
     assert files["models.map"] == "" and json.loads(files["models.json"])["data"] == []
+
+
+def test_each_hive_s_agent_is_checked_and_reached_by_the_hive_s_name() -> None:
+    files = contents(FLEET)
+    assert files["hives.map"] == "gpu-1 hive:gpu-1\ngpu-2 hive:gpu-2\n"
+    agent = section(files["haproxy.cfg"], "backend hive:gpu-2")
+    assert "server agent 10.0.0.2:8600 check" in agent and "uri /health" in agent
+
+
+def test_a_buffer_holds_the_largest_answer_too() -> None:
+    hives = tuple(GatewayHive(f"hive-{number}", "10.0.0.1", 8600) for number in range(2000))
+    files = contents(Gateway("large", hives=hives, max_request_bytes=1024))
+    buffer = re.search(r"tune\.bufsize (\d+)", files["haproxy.cfg"])
+    assert buffer and int(buffer[1]) >= len(files["hives.json"]) + (64 << 10)
+
+
+def filled_in(template: str) -> dict[str, t.Any]:
+    """A log-format string with every expression as a number, but those that give a boolean."""
+    text = re.sub(r"%\[[^\]]*iif\(true,false\)\]", "true", template)
+    loaded: dict[str, t.Any] = json.loads(re.sub(r"%\[[^\]]*\]", "1", text).replace("%%", "%"))
+    return loaded
+
+
+@given(NAMES)
+def test_the_load_names_every_model_and_worker(name: str) -> None:
+    load = filled_in(
+        contents(dataclasses.replace(FLEET, workers=(dataclasses.replace(LLAMA, models=(name,)),)))["load.json"]
+    )
+    assert load["models"] == [{"id": name, "workers": 1, "up": 1, "requests": 1, "active": 1, "waiting": 1}]
+    assert load["workers"] == [{"hive": "gpu-1", "name": "llama-cpp", "up": True, "requests": 1}]
 
 
 @pytest.mark.parametrize("limit", [64 << 10, MIB, 8 * MIB, LARGEST_REQUEST_BYTES])

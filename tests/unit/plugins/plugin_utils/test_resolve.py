@@ -10,7 +10,7 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source, Spec, to_dict
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Source, Spec, to_dict
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Release
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
@@ -87,6 +87,17 @@ def test_the_queen_reaches_each_worker_at_the_address_of_its_hive(plans: Plans) 
     rendered = files(spec(found, "queen", "queen"))
     assert "192.168.0.7:9001" in rendered["haproxy.cfg"]
     assert [model["id"] for model in json.loads(rendered["models.json"])["data"]] == ["org/m"]
+
+
+def test_the_page_of_the_catalog_is_the_queen_s(parse: Parse, engines: Catalog) -> None:
+    entry = engines.get("queen")
+    assert entry
+    page = File("page.html", "<title>mine</title>")
+    catalog = engines.merged(Catalog({"queen": dataclasses.replace(entry, files=(*entry.files, page, File("x", "y")))}))
+    queen = spec(resolve(parse(hives=REMOTE), catalog), "queen", "queen")
+    assert [file for file in queen.files if file.path in ("page.html", "x")] == [File("x", "y"), page]
+    assert "file page.html" in files(queen)["haproxy.cfg"]
+    assert "page.html" not in files(spec(resolve(parse(hives=REMOTE), engines), "queen", "queen"))
 
 
 def test_the_key_of_the_queen_goes_by_reference_and_only_to_her_host(plans: Plans) -> None:
