@@ -11,6 +11,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.action.components import resolve_secret
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import QUEEN
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _agents
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question, ask_all
 from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of, reach_of
@@ -47,7 +48,7 @@ class ActionModule(ActionBase):
                 silent[host] = place
             else:
                 questions[host, place.path] = place
-            if any(spec["kind"] == "queen" for spec in specs):
+            if any(spec["kind"] == QUEEN for spec in specs):
                 queen = self._queen(host, variables, _agents.queen_of(specs, reach), questions)
         answers = ask_all(questions)
         hosts: dict[str, t.Any] = {}
@@ -84,8 +85,7 @@ def _told(queen: dict[str, t.Any], answers: t.Mapping[Key, Answer]) -> dict[str,
     health = answers.get((queen.get("host", ""), _agents.HEALTH))
     if health is None:
         return queen
-    healthy, reason = _agents.info_of(health)
-    queen.update(answers=healthy is not None, reason=reason)
+    queen["answers"], queen["reason"] = _agents.health_of(health)
     info = answers.get((queen["host"], _agents.INFO))
     if info is not None:
         queen["info"], queen["info_reason"] = _agents.info_of(info)

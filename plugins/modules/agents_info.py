@@ -18,7 +18,7 @@ description:
     the hosts in RV(silent).
   - Reads the host variables C(rbee_components) and C(rbee_secrets), which the inventory plugin
     P(rbee.fleet.hives#inventory) sets, and how Ansible reaches each host. No proxy of the environment is used.
-  - An answer that is not of the expected shape, or of an agent that looks after another fleet or prefix, counts as none.
+  - An answer that is not of the expected shape, or of an agent of another fleet or prefix, counts as none.
 extends_documentation_fragment:
   - rbee.fleet.attributes
   - rbee.fleet.attributes.controller

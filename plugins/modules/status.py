@@ -33,7 +33,7 @@ attributes:
     platforms: posix
 options:
   register:
-    description: Name of the variable in which hosts have their result of M(rbee.fleet.components_info), if it ran there.
+    description: Name of the variable that has the result of M(rbee.fleet.components_info) on hosts where it ran.
     type: str
     required: true
   agents:

@@ -49,7 +49,7 @@ _COMPONENT: t.Mapping[str, tuple[type, ...]] = {
 }
 _DEVICE: t.Mapping[str, tuple[type, ...]] = {
     "index": (int,),
-    "name": (str,),
+    "name": (str, _NONE),
     **dict.fromkeys(("memory_total_bytes", "memory_used_bytes"), (int, _NONE)),
     **dict.fromkeys(("utilization_percent", "temperature_celsius"), (*_NUMBER, _NONE)),
     "reasons": (dict,),
@@ -85,6 +85,8 @@ def _question(spec: t.Mapping[str, t.Any] | None, reach: Reach, path: str, who: 
     if spec is None:
         return f"no {who} is declared there"
     address = str(spec.get("address", ""))
+    if not address:
+        return f"no address of its {who} is declared"
     if address in WILDCARDS:
         address = WILDCARDS[address] if reach.is_here else reach.hostname
     elif is_loopback(address) and not reach.is_here:
@@ -108,8 +110,13 @@ def state_of(question: Question, answer: Answer, fleet: str, prefix: str) -> tup
     return state, ""
 
 
+def health_of(answer: Answer) -> tuple[bool, str]:
+    """Whether the queen says that she is ready, or why not."""
+    return answer.status == 200, "" if answer.status == 200 else answer.reason or f"answered {answer.status}"
+
+
 def info_of(answer: Answer) -> tuple[dict[str, t.Any] | None, str]:
-    """What the queen said of herself, or why not."""
+    """What the queen says of herself, or why nothing."""
     said, reason = _json(answer)
     if said is None or isinstance(said, dict):
         return said, reason
@@ -125,10 +132,10 @@ def checked(said: t.Any, fleet: str) -> tuple[State | None, str]:
     components = [component for component in said["components"] if component["fleet"] in (fleet, "")]
     state: State = {"host": said["host"], "components": components}
     if "devices" in said:
-        fit = isinstance(said["devices"], list) and all(map(_is_device, said["devices"]))
-        reason = str(said.get("devices_reason") or "")
-        state["devices"] = said["devices"] if fit else []
-        state["devices_reason"] = reason if fit else "what it says of its devices is not of the expected shape"
+        devices = said["devices"]
+        fit = devices is None or (isinstance(devices, list) and all(map(_is_device, devices)))
+        state["devices"] = devices if fit else None
+        state["devices_reason"] = str(said.get("devices_reason") or "") if fit else "told in a shape that is not known"
     return state, ""
 
 

@@ -102,8 +102,12 @@ def ask(question: Question) -> Answer:
         return Answer(reason=f"{question.address} is no known host name")
     except http.client.HTTPException:
         return Answer(reason=f"{question.where} does not speak HTTP")
-    except (OSError, ValueError) as error:
-        return Answer(reason=f"{question.where}: {getattr(error, 'strerror', None) or error}")
+    except OSError as error:
+        return Answer(reason=f"{question.where}: {error.strerror or error}")
+    except ValueError:  # in a name or a key, which must not be shown
+        return Answer(
+            reason=f"{question.where} cannot be asked: its name or the key has letters that HTTP cannot carry"
+        )
     finally:
         connection.close()
 

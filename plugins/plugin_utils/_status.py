@@ -42,6 +42,11 @@ class Look:
     def has(self, kind: str) -> bool:
         return any(spec["kind"] == kind for spec in self.declared)
 
+    @property
+    def is_hive(self) -> bool:
+        """Whether it is more than the machine of the queen."""
+        return self.has(HIVE) or not self.has(QUEEN)
+
 
 def document(
     looks: t.Mapping[str, Look],
@@ -50,11 +55,16 @@ def document(
     time: str,
     kinds: t.Collection[str] = KINDS,
 ) -> dict[str, t.Any]:
-    """Everything that was found. queen: what rbee.fleet.agents_info says of her. time: ISO 8601, UTC."""
+    """Everything that was found of components of these kinds.
+
+    queen: what rbee.fleet.agents_info says of her. time: ISO 8601, UTC.
+    """
     hosts = {name: _host(look, queen, fleet, kinds) for name, look in looks.items()}
-    hives = [name for name, look in looks.items() if look.has(HIVE) or not look.has(QUEEN)]
+    if not set(kinds) >= set(KINDS):  # and then not the hosts without any of these kinds
+        hosts = {name: host for name, host in hosts.items() if host["state"] != OK or host["components"]}
+    hives = [name for name in hosts if looks[name].is_hive]
     counts = collections.Counter(hosts[name]["state"] for name in hives)
-    queens = [name for name, look in looks.items() if look.has(QUEEN)]
+    queens = [name for name in hosts if looks[name].has(QUEEN)]
     return {
         "schema": SCHEMA,
         "fleet": fleet,
@@ -76,7 +86,7 @@ def _host(look: Look, queen: t.Mapping[str, t.Any], fleet: str, kinds: t.Collect
         "state": OK,
         "reason": reason,
         "source": HTTP if look.said else look.connection or "ssh",
-        "agent": look.silent,
+        "agent": look.silent if look.has(HIVE) else "",
         "address": _address(look),
         "drift": [],
         "missing": [],
@@ -97,15 +107,29 @@ def _host(look: Look, queen: t.Mapping[str, t.Any], fleet: str, kinds: t.Collect
         drift=drift,
         missing=_glance.missing(look.declared, shown, kinds),
         host=state["host"],
-        components=sorted(shown, key=lambda component: (_rank(component["kind"]), component["name"])),
+        components=_ordered(shown, look.declared),
     )
-    if "devices" in state:
-        report.update(devices=state["devices"], devices_reason=state["devices_reason"])
-    elif not state["host"]["device_kinds"]:
-        report["devices"] = []
-    else:
-        report["devices_reason"] = "what looked at this host does not read single devices"
+    if look.is_hive:
+        report["devices"], report["devices_reason"] = _devices(state)
     return report
+
+
+def _ordered(
+    components: t.Iterable[dict[str, t.Any]], declared: t.Iterable[t.Mapping[str, t.Any]]
+) -> list[dict[str, t.Any]]:
+    """By kind and name; models with the name that clients use, which only their declaration has."""
+    names = {spec["name"]: spec.get("served_name", "") for spec in declared}
+    named = [{**item, "served_name": item["served_name"] or names.get(item["name"], "")} for item in components]
+    return sorted(named, key=lambda item: (_rank(item["kind"]), item["name"]))
+
+
+def _devices(state: t.Mapping[str, t.Any]) -> tuple[list[dict[str, t.Any]] | None, str]:
+    """The GPUs of a host, None where they are not known, and why something of them is not."""
+    if "devices" in state:
+        return state["devices"], state["devices_reason"]
+    if state["host"]["device_kinds"]:
+        return None, "what looked at this host does not read single devices"
+    return [], ""
 
 
 def _found(look: Look, fleet: str) -> tuple[_agents.State | None, str]:

@@ -18,6 +18,13 @@ HEAD = ("NAME", "STATE", "HEALTH", "MODEL", "PORT", "VERSION", "UP", "RESTARTS")
 NONE, UNKNOWN = "-", "?"
 MANY = 10  # hosts; with more, the end repeats which are not well
 EXACT = "Drift is what one look shows; 'ansible-playbook rbee.fleet.sync --check --diff' shows all of it."
+_FIELDS = {
+    "memory_total_bytes": "total",
+    "memory_used_bytes": "used",
+    "utilization_percent": "utilization",
+    "temperature_celsius": "temperature",
+    "processes": "processes",
+}
 _LONGEST = 300  # characters of one foreign text
 _GIB = 1024**3
 
@@ -48,7 +55,7 @@ def summary(document: Thing) -> str:
     """For example ``300 hives: 298 ok, 1 drift, 1 unreachable``."""
     counts = document["summary"]
     said = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    hives = f"{counts['hives']} hive{'' if counts['hives'] == 1 else 's'}{': ' if said else ''}{said}"
+    hives = f"{_counted(counts['hives'], 'hive')}{': ' if said else ''}{said}"
     return f"queen: {document['queen']['state']}; {hives}" if document["queen"] else hives
 
 
@@ -100,20 +107,33 @@ def _absent(name: str) -> Cells:
 
 def _device(device: Thing) -> Cells:
     use, heat = device["utilization_percent"], device["temperature_celsius"]
-    shares: collections.Counter[str] = collections.Counter()
-    for process in device["processes"]:
-        shares[clean(process["component"]) or "others"] += process["memory_bytes"] or 0
-    said = [f"{name} {_gib(held)} GiB" for name, held in shares.items()]
-    said += [f"{clean(key)} is not known: {clean(why)}" for key, why in device["reasons"].items()]
+    held = memory(device["memory_used_bytes"], device["memory_total_bytes"])
+    kind = " unified" if device.get("memory_kind") == "unified" else ""
     return (
         f"GPU {device['index']}",
-        clean(device["name"]),
-        memory(device["memory_used_bytes"], device["memory_total_bytes"])
-        + (" unified" if device.get("memory_kind") == "unified" else ""),
+        clean(device["name"] or UNKNOWN),
+        "divided" if device.get("divided") else held + kind,
         f"{UNKNOWN if use is None else round(use)} %",
         f"{UNKNOWN if heat is None else round(heat)} °C",
-        ", ".join(said) or NONE,
+        ", ".join([*_shares(device), *_unknown(device)]) or NONE,
     )
+
+
+def _shares(device: Thing) -> list[str]:
+    """How much of a GPU's memory each component holds."""
+    held: collections.Counter[str] = collections.Counter()
+    for process in device["processes"]:
+        held[clean(process["component"]) or "others"] += process["memory_bytes"] or 0
+    return [f"{name} {_gib(count) if count else UNKNOWN} GiB" for name, count in held.items()]
+
+
+def _unknown(device: Thing) -> list[str]:
+    """Why something of a GPU's line is not known."""
+    whys = collections.defaultdict(list)
+    for field, word in _FIELDS.items():
+        if device["reasons"].get(field):
+            whys[clean(device["reasons"][field])].append(word)
+    return [f"no {', '.join(words)}: {why}" for why, words in whys.items()]
 
 
 def _title(name: str, host: Thing) -> str:
@@ -134,12 +154,11 @@ def _below(host: Thing) -> list[str]:
     if host["state"] in NOT_LOOKED_AT:
         return []
     found = []
-    if host["devices"] == [] and not host["devices_reason"]:
+    if host["devices_reason"]:
+        kinds = "" if host["devices"] else f"{', '.join(map(clean, host['host']['device_kinds'])) or UNKNOWN}: "
+        found.append(f"GPU: {kinds}{clean(host['devices_reason'])}")
+    elif host["devices"] == []:
         found.append("no GPU")
-    elif not host["devices"]:
-        found.append(f"GPU: {', '.join(map(clean, host['host']['device_kinds'])) or UNKNOWN}: {host['devices_reason']}")
-    elif host["devices_reason"]:
-        found.append(f"GPU: {clean(host['devices_reason'])}")
     models = [clean(item["served_name"] or item["name"]) for item in host["components"] if item["kind"] == MODEL]
     if models:
         found.append(f"models: {', '.join(models)}")
@@ -159,8 +178,9 @@ def _queen(queen: Thing) -> str:
     if info is None:
         return f"answers on {queen['url']}; more is not known: {clean(queen['info_reason'])}"
     models = info.get("models")
-    count = len(models) if isinstance(models, list) else UNKNOWN
-    return f"answers on {queen['url']}: {info.get('hives')} hives, {info.get('workers')} workers, {count} models"
+    count = len(models) if isinstance(models, list) else None
+    known = (_counted(info.get("hives"), "hive"), _counted(info.get("workers"), "worker"), _counted(count, "model"))
+    return f"answers on {queen['url']}: {', '.join(known)}"
 
 
 def _end(document: Thing) -> list[str]:
@@ -182,13 +202,17 @@ def _end(document: Thing) -> list[str]:
     return ["", *found] if found else []
 
 
+def _counted(count: t.Any, word: str) -> str:
+    return f"{UNKNOWN if count is None else clean(count)} {word}{'' if count == 1 else 's'}"
+
+
 def _gib(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count / _GIB:.1f}"
 
 
 def _widths(rows: t.Sequence[Cells]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*rows)]
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
 
 
-def _aligned(row: Cells, widths: t.Iterable[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+def _aligned(row: Cells, widths: t.Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -29,14 +29,13 @@ import sys
 import tempfile
 import time
 import typing as t
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 TREE = ROOT / ".cache" / "collections"
 sys.path.insert(0, str(TREE))
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _manager  # noqa: E402  # after the path is set
-from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager  # noqa: E402
-from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load  # noqa: E402
+from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load  # noqa: E402  # after the path is set
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve  # noqa: E402
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import Host, free_port  # noqa: E402
 
@@ -115,11 +114,12 @@ class Fleet:
 
 
 def install(fleet: Fleet, name: str) -> None:
-    os.environ["HOME"] = str(fleet.folder / fleet.addresses[name])
-    setattr(_manager, "detect", lambda _scope, prefix, environment: SupervisorManager(prefix, environment))
-    setattr(os, "fsync", lambda _descriptor: None)  # the power stays on
     specs = resolve(*load(str(fleet.folder)))[name].specs
-    answer = fleet.host(name).run(*specs, fleet=FLEET)
+    with (
+        mock.patch.dict(os.environ, HOME=str(fleet.folder / fleet.addresses[name])),
+        mock.patch.object(os, "fsync"),  # the power stays on
+    ):
+        answer = fleet.host(name).run(*specs, fleet=FLEET)
     if answer.states != {"hive": "installed"}:
         raise SystemExit(f"{name} was not installed: {answer.result}")
 
