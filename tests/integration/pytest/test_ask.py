@@ -52,10 +52,13 @@ def says(data: bytes) -> Behaviour:
     return lambda connection, _request: connection.sendall(data)
 
 
-def for_ever(data: bytes, pause: float = 0.0) -> Behaviour:
+def at_length(data: bytes, pause: float = 0.0) -> Behaviour:
+    """An answer of 500 times the data. pause: seconds between them."""
+
     def behave(connection: socket.socket, _request: bytes) -> None:
         connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-        while not threading.Event().wait(pause):
+        for _time in range(500):
+            threading.Event().wait(pause)
             connection.sendall(data)
 
     return behave
@@ -132,8 +135,8 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     ("behave", "reason"),
     [
         (lambda _connection, _request: threading.Event().wait(), "no answer from {} in time"),
-        (for_ever(b"x", 0.02), "no answer from {} in time"),
-        (for_ever(b"x" * 65536), "its answer is larger than 4 MiB"),
+        (at_length(b"x", 0.02), "no answer from {} in time"),
+        (at_length(b"x" * 65536), "its answer is larger than 4 MiB"),
         (says(b"SSH-2.0-OpenSSH\r\n"), "{} does not speak HTTP"),
         (says(b""), "{} does not speak HTTP"),
     ],

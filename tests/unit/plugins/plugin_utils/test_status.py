@@ -64,7 +64,13 @@ def test_every_host_ends_in_a_named_state_with_a_reason() -> None:
 
 
 def test_the_queen_is_first_and_is_no_hive() -> None:
-    queen = Look([spec("queen", "queen")], "q", "local", found=state(component("queen", "queen")))
+    queen = Look(
+        [spec("queen", "queen")],
+        "q",
+        "local",
+        silent="no agent is declared there",
+        found=state(component("queen", "queen")),
+    )
     found = document({"well": well(), "q": queen}, QUEEN)
     assert list(found["hosts"]) == ["q", "well"]
     assert found["summary"]["hives"] == 1
