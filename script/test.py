@@ -385,7 +385,7 @@ TIERS: dict[str, dict[str, Check]] = {
         **{f"{lock}, Python {version}": matrix_row(lock, version) for lock, version in MATRIX},
         f"hosts, Python {HOST_PYTHON}": host_row,
     },
-    "long": {"queen": figures("queen"), "fleet": figures("fleet")},
+    "long": {name: figures(name) for name in ("queen", "fleet", "status")},
 }
 LONG = ("long",)  # run only when they are named; docs/figures.md has what the last run printed
 

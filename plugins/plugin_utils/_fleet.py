@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import re
 import typing as t
@@ -123,7 +124,7 @@ class Fleet:
     models: tuple[Model, ...] = ()
     package: Package = Package()
 
-    @property
+    @functools.cached_property
     def queen_host(self) -> str:
         """The inventory host of the queen: the hive on her machine, so that one host stands for one machine."""
         if self.queen.mode == ATTACHED:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import typing as t
@@ -101,16 +102,18 @@ def test_a_limit_to_no_host_of_the_fleet_is_not_success(
 def test_a_host_with_nothing_installed_says_so(play: Play, fleet: pathlib.Path) -> None:
     done = play("status", "-i", str(fleet), "--limit", "near")
     assert done.returncode == 0, done.stdout
-    lines = [line.split('"')[1].split() for line in done.stdout.splitlines() if '"near ' in line]
-    assert [line[:4] for line in lines] == [
-        ["near", "queen", "not", "installed"],
-        ["near", "hive", "not", "installed"],
-    ]
+    title = done.stdout.splitlines().index("near (127.0.0.1:8600): drift, over local")
+    assert "drift: queen is missing; hive is missing" in done.stdout.splitlines()[title + 1]
+    absent = [line.split()[0] for line in done.stdout.splitlines()[title:] if " not installed " in line]
+    assert absent == ["queen", "hive"]
     assert not (fleet.parent / "rbee").exists()
 
 
 def test_a_host_that_cannot_be_reached_is_named_and_hides_no_other(play: Play, fleet: pathlib.Path) -> None:
     done = play("status", "-i", str(fleet))
     assert done.returncode != 0
-    assert '"far: unreachable: ' in done.stdout
-    assert '"near  hive   not installed' in done.stdout
+    assert "\nfar (127.0.0.1:8601): unreachable: " in done.stdout
+    assert "\nnear (127.0.0.1:8600): drift, over local\n" in done.stdout
+    assert "\n  hive   not installed" in done.stdout
+    assert re.search(r"^far +: .*failed=1", done.stdout, re.MULTILINE)
+    assert re.search(r"^near +: .*failed=0", done.stdout, re.MULTILINE)
