@@ -39,7 +39,7 @@ PYTHON = "3.11"  # of the image's Debian 12
 PORT = 8000  # where artefacts are served, on every address of the private network
 MARK = pathlib.Path("/run/rbee-machines")  # on a file system that only the namespaces have
 WRITTEN = ("/etc", "/opt", "/usr/local")  # where a local hive and its queen write
-CGROUP = "/rbee-machines"
+CGROUP = f"/rbee-machines-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}"  # another checkout has another
 
 # Debian's package of every program that is needed
 PACKAGES = {
