@@ -258,9 +258,9 @@ def serve() -> None:
 def fault(what: str, host: str, peer: str = "") -> None:
     """Breaks or mends a machine.
 
-    cut, heal: its cable. split, join: packets from and to ``peer`` are dropped. seal: it reaches its neighbours only, so
-    nothing that is served to machines; join ends that too. freeze, thaw: all its processes. crash: the power goes.
-    boot: it comes back. reboot: an orderly restart.
+    cut, heal: its cable. split, join: packets from and to ``peer`` are dropped. seal: it reaches its neighbours only,
+    and nothing that is served to machines; join ends that too. freeze, thaw: all its processes. crash: the power
+    goes. boot: it comes back. reboot: an orderly restart.
     """
     if not MARK.exists():
         raise MachinesError("faults are only for machines: call this from within script/machines run")
