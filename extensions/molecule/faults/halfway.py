@@ -40,15 +40,14 @@ def address(host: str) -> str:
     return f"10.89.77.{10 + int(host.rpartition('-')[2])}"
 
 
-def publish() -> Gate:
-    """Serve the packages of Python that machines install, and a new release of the stand-in."""
+def publish(catalog: str) -> Gate:
+    """Serve the packages of Python that machines install, and a release of the stand-in that is newer than all."""
     SERVED.mkdir()
     for file in ARTEFACTS.iterdir():
         (SERVED / file.name).symlink_to(file)
     content = (HERE.parent / "shared" / "stand_in.py").read_bytes() + b"#" * BALLAST
     (SERVED / f"stand_in-{NEW}.py").write_bytes(content)
-    CATALOG.write_text(
-        f"""{CATALOG.read_text()}
+    release = f"""
 [[release]]
 version = "{NEW}"
 [release.source.any]
@@ -56,8 +55,10 @@ kind = "file"
 url = "http://{ADDRESS}:{PORT}/stand_in-{NEW}.py"
 name = "stand_in.py"
 sha256 = "{hashlib.sha256(content).hexdigest()}"
+
 """
-    )
+    head, releases, rest = catalog.partition("[[release]]")
+    CATALOG.write_text(head + release + releases + rest)
     MIRROR.write_text(MIRROR.read_text().replace(":8000/", f":{PORT}/"))
     return Gate(SERVED, ADDRESS, PORT)
 
@@ -82,10 +83,11 @@ def second_controller(output: pathlib.Path) -> subprocess.Popen[str]:
 
 
 def halfway() -> None:
-    gate = publish()
+    catalog = CATALOG.read_text()
+    gate = publish(catalog)
     break_an_upgrade(gate)
     carry_on(gate)
-    go_back(gate)
+    go_back(gate, catalog)
 
 
 def break_an_upgrade(gate: Gate) -> None:
@@ -157,11 +159,11 @@ def packages(gate: Gate, host: str) -> list[str]:
     return [name for who, name in gate.asked if who == address(host)]
 
 
-def go_back(gate: Gate) -> None:
+def go_back(gate: Gate, catalog: str) -> None:
     """The release before is still on every hive, so that nothing has to be reached for it."""
     gate.close()
     MIRROR.write_text(MIRROR.read_text().replace(f":{PORT}/", ":9/"))
-    CATALOG.write_text(CATALOG.read_text().partition(f'[[release]]\nversion = "{NEW}"')[0])
+    CATALOG.write_text(catalog)
     back = end(begin("-v"))
     expect("exit code", back.status, 0)
     expect("states", states(back), {name: "ok" if name == "queen" else "changed" for name in HOSTS})
