@@ -14,13 +14,9 @@ import typing as t
 
 
 class Gate:
-    """Serves a folder, listings included. Whoever asks for a file of a kind that is held gets its first half at first.
-
-    asked: address of the client and name of the file of every request for one.
-    """
+    """Serves a folder, listings included. A client that is held gets the first half of whatever file it asks for."""
 
     def __init__(self, folder: pathlib.Path, address: str, port: int) -> None:
-        self.asked: list[tuple[str, str]] = []
         self.half: set[tuple[str, str]] = set()  # clients and names that wait for their second half
         self._held: dict[str, threading.Event] = {}
         handler = functools.partial(Handler, gate=self, directory=str(folder))
@@ -66,7 +62,6 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             outputfile.write(content)
             return
         client, name = self.client_address[0], self.path.rpartition("/")[2]
-        self._gate.asked.append((client, name))
         with contextlib.suppress(ConnectionError):  # who was killed meanwhile wants no more
             outputfile.write(content[: len(content) // 2])
             self._gate.pause(client, name)
