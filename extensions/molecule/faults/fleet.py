@@ -20,7 +20,7 @@ RESULT = PLACE / "inventory" / ".rbee" / "last-run.json"
 CONTROL = pathlib.Path("/run/rbee-machines")  # where ssh keeps the sockets of its open connections
 INSTALL = ["ansible-playbook", "-i", str(PLACE / "inventory"), "rbee.fleet.install"]
 HOSTS = ("queen", *(f"hive-{number}" for number in range(1, 7)))
-MOMENT = 60.0  # seconds that anything may take
+MOMENT = 120.0  # seconds that anything may take
 
 
 class Run(t.NamedTuple):
