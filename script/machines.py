@@ -39,7 +39,7 @@ PYTHON = "3.11"  # of the image's Debian 12
 PORT = 8000  # where artefacts are served, on every address of the private network
 MARK = pathlib.Path("/run/rbee-machines")  # on a file system that only the namespaces have
 WRITTEN = ("/etc", "/opt", "/usr/local")  # where a local hive and its queen write
-CGROUP = "/rbee-machines"
+CGROUP = f"/rbee-machines-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}"  # another checkout has another
 
 # Debian's package of every program that is needed
 PACKAGES = {
@@ -258,8 +258,9 @@ def serve() -> None:
 def fault(what: str, host: str, peer: str = "") -> None:
     """Breaks or mends a machine.
 
-    cut, heal: its cable. split, join: packets from and to ``peer`` are dropped. freeze, thaw: all its processes.
-    crash: the power goes. boot: it comes back. reboot: an orderly restart.
+    cut, heal: its cable. split, join: packets from and to ``peer`` are dropped. seal: it reaches its neighbours only,
+    and nothing that is served to machines; join ends that too. freeze, thaw: all its processes. crash: the power
+    goes. boot: it comes back. reboot: an orderly restart.
     """
     if not MARK.exists():
         raise MachinesError("faults are only for machines: call this from within script/machines run")
@@ -267,6 +268,13 @@ def fault(what: str, host: str, peer: str = "") -> None:
         "table inet fault {{\n"
         " chain in {{ type filter hook input priority 0; ip saddr {0} drop; }}\n"
         " chain out {{ type filter hook output priority 0; ip daddr {0} drop; }}\n"
+        "}}\n"
+    )
+    # Of what it sends here, answers pass, so that ssh does.
+    sealed = (
+        "table inet fault {{\n"
+        " chain out {{ type filter hook output priority 0;"
+        " ip daddr {0} tcp flags & (syn | ack) == syn drop; ip daddr {0} meta l4proto != tcp drop; }}\n"
         "}}\n"
     )
     simple = {
@@ -280,9 +288,10 @@ def fault(what: str, host: str, peer: str = "") -> None:
         run(*simple[what])
     elif what in ("cut", "heal"):
         run("ip", "link", "set", "dev", cable(host), "down" if what == "cut" else "up")
-    elif what == "split":
+    elif what in ("split", "seal"):
         nft = ["nsenter", f"--target={process(host)}", "--net", "nft", "-f", "-"]
-        subprocess.run(nft, input=rules.format(address(peer)), text=True, check=True)
+        text = rules.format(of(peer, "IPAddress")) if what == "split" else sealed.format(of(host, "Gateway"))
+        subprocess.run(nft, input=text, text=True, check=True)
     elif what == "join":
         run("nsenter", f"--target={process(host)}", "--net", "nft", "delete", "table", "inet", "fault")
     else:
@@ -297,10 +306,10 @@ def process(host: str) -> int:
     return number
 
 
-def address(host: str) -> str:
-    return output(
-        "podman", "inspect", "--format={{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", host
-    ).strip()
+def of(host: str, what: str) -> str:
+    """What podman says of the machine's network: its ``IPAddress`` or its ``Gateway``, which is this machine."""
+    form = "{{range .NetworkSettings.Networks}}{{." + what + "}}{{end}}"
+    return output("podman", "inspect", f"--format={form}", host).strip()
 
 
 def cable(host: str) -> str:

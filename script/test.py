@@ -51,6 +51,9 @@ INSTALLERS = {
 LIBGOMP = {"apt-get": "libgomp1", "zypper": "libgomp1", "pacman": "gcc-libs"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+# How often the tier long repeats what other tiers do a few times.
+KILLS, UPGRADES = "300", "10"
+
 
 @dataclasses.dataclass
 class Result:
@@ -123,13 +126,13 @@ def pytest_result(name: str, report: pathlib.Path) -> Result:
     return result
 
 
-def pytest_check(name: str, python: pathlib.Path, *arguments: str) -> Result:
-    """Runs pytest under ``python`` and counts its tests."""
+def pytest_check(name: str, python: pathlib.Path, *arguments: str, **extra: str) -> Result:
+    """Runs pytest under ``python`` and counts its tests. extra: variables of its environment."""
     report = ROOT / "build" / "junit" / f"{re.sub(r'[^a-z0-9.]+', '-', name.lower())}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     command = [str(python), "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment(**extra), stdin=subprocess.DEVNULL, check=False)
     if done.returncode == 5:
         raise Failure("pytest found no test")
     if not report.exists():
@@ -299,12 +302,21 @@ def as_root(purpose: str) -> list[str]:
     return ["sudo", "-n"]
 
 
-def scenario(name: str) -> Check:
+def kills() -> Result:
+    tests = "tests/integration/pytest/test_promises_kill.py"
+    return pytest_check("kills", BIN / "python", "-rP", "-k", "random", tests, RBEE_KILLS=KILLS)
+
+
+def scenario(name: str, **extra: str) -> Check:
+    """extra: variables of its environment, which sudo would drop."""
+
     def check() -> Result:
         missing = runpy.run_path(str(ROOT / "script" / "machines.py"))["missing_packages"]() + missing_libraries()
         if missing:
             install(missing)
-        run(*as_root("boot machines"), sys.executable, str(ROOT / "script" / "machines.py"), "test", name)
+        variables = [f"{key}={value}" for key, value in extra.items()]
+        program = [sys.executable, str(ROOT / "script" / "machines.py"), "test", name]
+        run(*as_root("boot machines"), "env", *variables, *program)
         return Result(name, passed=1)
 
     return check
@@ -385,7 +397,11 @@ TIERS: dict[str, dict[str, Check]] = {
         **{f"{lock}, Python {version}": matrix_row(lock, version) for lock, version in MATRIX},
         f"hosts, Python {HOST_PYTHON}": host_row,
     },
-    "long": {name: figures(name) for name in ("queen", "fleet", "status")},
+    "long": {
+        "kills": kills,
+        "rolling": scenario("rolling", RBEE_UPGRADES=UPGRADES),
+        **{name: figures(name) for name in ("queen", "fleet", "status")},
+    },
 }
 LONG = ("long",)  # run only when they are named; docs/figures.md has what the last run printed
 

@@ -67,14 +67,14 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
         _need_space(layout)
     try:
         os.makedirs(os.path.dirname(layout.prefix), exist_ok=True)
-        for folder in (layout.prefix, layout.journals):
-            _store.make_folder(folder)
+        _store.make_folder(layout.prefix)
         started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         journal = os.path.join(layout.journals, f"{started}-{secrets.token_hex(4)}.jsonl")
         # Not at the top: a run that has nothing to do is not to load all that does it.
         from ansible_collections.rbee.fleet.plugins.module_utils import _work
 
-        _work.start(request, layout, journal)
+        if not _work.start(request, layout, journal):
+            return {"again": request.lock_timeout, "events": []}
     except OSError as error:
         raise ConvergeError(f"{layout.prefix} cannot be written: {reason_of(error)}") from error
     return follow(journal, 0, wait)

@@ -118,8 +118,8 @@ def remove_account(name: str) -> str:
     return ""
 
 
-def port_fault(address: str, port: int) -> str:
-    """Why a service could not listen there, or an empty string."""
+def port_fault(address: str, port: int, holder: t.Callable[[], str]) -> str:
+    """Why a service could not listen there, or an empty string. holder: says who has the port, and what to do."""
     try:
         info = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
@@ -131,7 +131,7 @@ def port_fault(address: str, port: int) -> str:
             probe.listen(1)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return f"port {port} on {address} is taken by another program; stop it or declare another port"
+                return f"port {port} on {address} is taken by {holder()}"
             if error.errno == errno.EADDRNOTAVAIL:
                 return f"address {address} is not one of this host's; set the hive's address"
             if error.errno != errno.EACCES:  # a low port that our service may open though we may not

@@ -34,32 +34,25 @@ def holder(path: str) -> t.Optional[dict[str, t.Any]]:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def held(
-    path: str, about: t.Mapping[str, t.Any], timeout: float, waiting: t.Callable[[t.Mapping[str, t.Any]], None]
-) -> t.Iterator[None]:
-    """Hold the lock while the block runs.
+def grab(path: str) -> t.Optional[int]:
+    """The lock as an open descriptor, or None when someone else has it now.
 
-    about: what others are told of the holder. timeout: seconds to wait for it.
-    waiting: called once, with what the holder says of itself, when there is a wait.
+    Processes forked from here on hold it too; it is free when the last of them has closed it or died.
     """
-    descriptor = _open(path)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not _try(descriptor):
+            os.close(descriptor)
+            return None
+        if _is(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # an uninstall took the file away meanwhile: whoever comes now locks another one
+
+
+@contextlib.contextmanager
+def kept(descriptor: int, about: t.Mapping[str, t.Any]) -> t.Iterator[None]:
+    """Keep a lock that was grabbed while the block runs. about: what others are told of the holder."""
     try:
-        deadline, told = time.monotonic() + timeout, False
-        while True:
-            if _try(descriptor):
-                if _is(descriptor, path):
-                    break
-                # An uninstall took the file away while we waited: whoever comes now locks another one.
-                os.close(descriptor)
-                descriptor = _open(path)
-                continue
-            if not told:
-                waiting(_read(descriptor))
-                told = True
-            if time.monotonic() >= deadline:
-                raise Busy(busy(_read(descriptor)))
-            time.sleep(POLL)
         with contextlib.suppress(OSError):  # on a full disk the lock holds all the same
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(dict(about), sort_keys=True).encode(), 0)
@@ -68,6 +61,29 @@ def held(
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held(
+    path: str, about: t.Mapping[str, t.Any], timeout: float, waiting: t.Callable[[t.Mapping[str, t.Any]], None]
+) -> t.Iterator[None]:
+    """Hold the lock while the block runs.
+
+    timeout: seconds to wait for it. waiting: called once, with what the holder says of itself, when there is a wait.
+    """
+    deadline, told = time.monotonic() + timeout, False
+    descriptor = grab(path)
+    while descriptor is None:
+        about_holder = holder(path) or {}
+        if not told:
+            waiting(about_holder)
+            told = True
+        if time.monotonic() >= deadline:
+            raise Busy(busy(about_holder))
+        time.sleep(POLL)
+        descriptor = grab(path)
+    with kept(descriptor, about):
+        yield
 
 
 def busy(about: t.Mapping[str, t.Any]) -> str:
@@ -80,10 +96,6 @@ def describe(about: t.Mapping[str, t.Any]) -> str:
     if not about:
         return "a process that has not said who it is"
     return f"process {about.get('pid')} for {about.get('controller')} since {about.get('since')}"
-
-
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
 def _is(descriptor: int, path: str) -> bool:

@@ -17,6 +17,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _links,
     _manager,
     _placing,
+    _ports,
     _store,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
@@ -273,7 +274,14 @@ def _port_fault(
         return ""
     if ours and (state.active or (isinstance(manager, SupervisorManager) and not manager.running())):
         return ""  # what a killed supervisord left may hold it, until the next one ends that
-    return _host.port_fault(spec.address, spec.port)
+
+    def holder() -> str:
+        receipts = receipts_on(layout)
+        names = _ports.at_port(spec, receipts)
+        states = manager.states(names)
+        return _ports.holder([name for name in names if states[name].active], spec, receipts, request.specs)
+
+    return _host.port_fault(spec.address, spec.port, holder)
 
 
 def _generation_fault(target: Target, layout: Layout, account: str) -> str:

@@ -10,7 +10,7 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _events, _journal, _lock, _placing, _remove
+from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _lock, _placing, _remove, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import BROKE, Apply
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import explained, with_standing
@@ -18,8 +18,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import Request
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import survey
 
 
-def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[str, t.Any]:
-    """Everything that changes the host, under the lock, from a fresh look."""
+def work(request: Request, layout: Layout, journal: _journal.Journal, lock: int) -> dict[str, t.Any]:
+    """Everything that changes the host, from a fresh look. lock: the host's, as grabbed; it is free in the end."""
     about = {
         "pid": os.getpid(),
         "controller": request.controller or "someone",
@@ -27,11 +27,7 @@ def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[st
         "identity": request.identity,
         "journal": journal.path,
     }
-
-    def waiting(holder: t.Mapping[str, t.Any]) -> None:
-        journal.write(_events.WAITING, reason=_lock.describe(holder))
-
-    with _lock.held(layout.lock, about, request.lock_timeout, waiting):
+    with _lock.kept(lock, about):
         _journal.tidy(layout.journals)
         found = survey(request)
         _remove.clear_leftovers(layout, found.manager)
@@ -41,22 +37,35 @@ def work(request: Request, layout: Layout, journal: _journal.Journal) -> dict[st
         return answer
 
 
-def start(request: Request, layout: Layout, path: str) -> None:
-    """Fork a process that no terminal, session or connection can take down with it."""
+def start(request: Request, layout: Layout, path: str) -> bool:
+    """Fork a process that no terminal, session or connection can take down with it.
+
+    False when someone else was first to take the host's lock: a process that waited for it could change the host long
+    after whoever asked for it has given up.
+    """
     _placing.load()
-    journal = _journal.Journal(path)  # its lock passes on to the child
-    child = os.fork()
+    lock = _lock.grab(layout.lock)
+    if lock is None:
+        return False
+    try:
+        _store.make_folder(layout.journals)
+        journal = _journal.Journal(path)
+    except OSError:
+        os.close(lock)
+        raise
+    child = os.fork()  # both locks pass on to it
     if child:
         os.waitpid(child, 0)
         journal.close()
-        return
+        os.close(lock)
+        return True
     try:
         os.setsid()
         if os.fork():
             os._exit(0)
-        _let_go(journal)
+        _let_go(journal.descriptor, lock)
         try:
-            answer = work(request, layout, journal)
+            answer = work(request, layout, journal, lock)
         except Exception as error:  # pylint: disable=broad-except  # whoever follows must be told
             answer = {"failed": True, "msg": explained(error, *BROKE)}
         journal.end(answer)
@@ -64,12 +73,16 @@ def start(request: Request, layout: Layout, path: str) -> None:
         os._exit(0)
 
 
-def _let_go(journal: _journal.Journal) -> None:
+def _let_go(*kept: int) -> None:
+    """Give up all that the process has of its parents, but for these descriptors."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.chdir("/")
     os.umask(0o022)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    os.closerange(3, journal.descriptor)
-    os.closerange(journal.descriptor + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)

@@ -23,7 +23,7 @@ import tarfile
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _converge, _journal, _store, _work
+from ansible_collections.rbee.fleet.plugins.module_utils import _converge, _journal, _lock, _store, _work
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import USER, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._processes import exists
 from ansible_collections.rbee.fleet.plugins.module_utils._request import Request
@@ -168,9 +168,11 @@ class Host:
     def _work(self, request: Request) -> Answer:
         for folder in (self.layout.prefix, self.layout.journals):
             _store.make_folder(folder)
+        lock = _lock.grab(self.layout.lock)
+        assert lock is not None, "another run has this host"
         journal = _journal.Journal(os.path.join(self.layout.journals, f"{time.time_ns()}.jsonl"))
         try:
-            result = _work.work(request, self.layout, journal)
+            result = _work.work(request, self.layout, journal, lock)
             lines = _journal.read(journal.path, 0, 0)[0]
         finally:
             journal.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import typing as t
@@ -63,6 +64,25 @@ def killed_at(step: int, work: t.Callable[[], t.Any]) -> bool:
             status = 0
         finally:
             os._exit(status)
+    _pid, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL), "the work failed before it was killed"
+    return bool(status)
+
+
+def killed_after(seconds: float, work: t.Callable[[], t.Any]) -> bool:
+    """Do the work in a process that is killed after so many seconds; False when it ends before that."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    ends = os.pidfd_open(child)
+    select.select([ends], [], [], seconds)
+    os.close(ends)
+    os.kill(child, signal.SIGKILL)
     _pid, status = os.waitpid(child, 0)
     assert status in (0, signal.SIGKILL), "the work failed before it was killed"
     return bool(status)

@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import os
 import pathlib
+import socket
 import subprocess
 import typing as t
 
@@ -219,15 +220,40 @@ def test_a_model_that_is_replaced_or_purged_takes_no_room(host: Host) -> None:
 def test_a_port_of_another_program_is_a_fault_before_anything_changes(host: Host) -> None:
     old = host.worker()
     host.run(old)
-    taken = host.worker("other")
-    host.run(old, taken)
     before = host.snapshot("journal", "lock")
-    moved = dataclasses.replace(old, port=taken.port)
-    answer = host.run(moved)
+    with socket.create_server((old.address, 0)) as stranger:
+        moved = dataclasses.replace(old, port=stranger.getsockname()[1])
+        answer = host.run(moved)
     assert answer.states == {"w": "failed"}
-    assert f"port {taken.port} on 127.0.0.1 is taken by another program" in answer.of("w")["reason"]
+    assert answer.of("w")["reason"] == (
+        f"port {moved.port} on 127.0.0.1 is taken by another program; stop it or declare another port"
+    )
     assert host.snapshot("journal", "lock") == before
     assert host.answers(old)
+
+
+def test_a_port_of_our_own_is_told_with_its_name_and_the_remedy(host: Host) -> None:
+    old = host.worker("before")
+    host.run(old)
+    renamed = dataclasses.replace(old, name="after")
+    answer = host.run(renamed)
+    assert answer.of("after")["reason"] == (
+        f"port {old.port} on 127.0.0.1 is taken by worker before, which is not declared any more; "
+        "remove it on this host (rbee-hive remove-worker before) or declare another port"
+    )
+    assert host.answers(old)
+    host.run(old, state="stopped")
+    assert host.run(renamed).states == {"after": "installed"}
+
+
+def test_two_workers_may_pass_on_a_port_in_two_runs(host: Host) -> None:
+    old = host.worker("old")
+    host.run(old)
+    moved, new = dataclasses.replace(old, port=host.worker().port), host.worker("new", port=old.port)
+    answer = host.run(moved, new)
+    assert answer.states == {"old": "updated", "new": "failed"}
+    assert f"is taken by worker old, which moves to port {moved.port}; run again when" in answer.of("new")["reason"]
+    assert host.run(moved, new).states == {"old": "ok", "new": "installed"}
 
 
 def test_what_was_not_asked_for_cannot_fail_a_run(host: Host) -> None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 import shutil
 import signal
+import sys
 import tempfile
+import time
 import typing as t
 from unittest import mock
 
@@ -18,8 +21,10 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _host, _manager,
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import Apply
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import GATE, RECORD, RESTART, SWITCH, UNIT, WRITE, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Health, Service, Spec
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import SICK, Host, wait_until
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_kill import PaperManager, killed_at
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import SICK, Host, free_port, wait_until
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_kill import PaperManager, killed_after, killed_at
+
+KILLS = int(os.environ.get("RBEE_KILLS", "24"))  # at random moments; script/test long has hundreds
 
 PROGRAM = """#!/bin/sh
 echo "$@" "$GREETING" "$(cat "$2")" "$(cat "$(dirname "$0")/version")"
@@ -157,6 +162,37 @@ def test_an_upgrade_killed_under_a_real_supervisor_leaves_one_release_answering(
         assert host.answers(new), f"killed before {step}"
         assert host.leftovers() == []
         old = new
+
+
+def is_down(host: Host) -> bool:
+    return not host.manager.states(["w"])["w"].active
+
+
+def test_upgrades_killed_at_random_moments_leave_one_release_runnable(host: Host) -> None:
+    port = free_port()
+
+    def nth(number: int) -> Spec:
+        return host.worker(version=str(number), port=port, service=Service(stop_timeout=5 + number % 2))
+
+    host.run(nth(0))
+    begun = time.monotonic()
+    host.run(nth(1))
+    duration, killed = time.monotonic() - begun, 0
+    for number in range(2, KILLS + 2):
+        old, new, moment = nth(number - 1), nth(number), random.uniform(0, duration)
+        where = f"upgrade {number - 1}, killed after {moment:.3f} s"
+        killed += killed_after(moment, lambda spec=new: host.run(spec))
+        wait_until(lambda old=old, new=new: host.answers(old) or host.answers(new) or is_down(host))
+        if is_down(host):  # killed between the stop and the start
+            host.run(new, state="started")
+            assert host.answers(old) or host.answers(new), where
+        answer = host.run(new)
+        assert not answer.result.get("failed"), (where, answer)
+        assert host.answers(new), where
+        assert host.leftovers() == [], where
+        assert not host.check(new).changed, where
+    sys.stdout.write(f"{KILLS} upgrades, {killed} of them killed at a random moment, none a mix\n")
+    assert killed > KILLS // 4
 
 
 def test_an_upgrade_that_was_killed_before_it_was_found_sick_is_rolled_back_by_the_next_run(host: Host) -> None:

@@ -45,6 +45,17 @@ def test_an_uninstall_leaves_nothing_of_ours(host: Host) -> None:
         host.ask(worker)
 
 
+def test_what_is_no_longer_declared_runs_on_until_it_is_removed(host: Host) -> None:
+    extra, kept = host.worker("extra"), host.worker("kept")
+    host.run(extra, kept)
+    assert not host.run(kept).changed
+    assert host.answers(extra)
+    assert host.uninstall(names=("extra",)).states == {"extra": "removed"}
+    assert host.answers(kept)
+    with pytest.raises(ConnectionError):
+        host.ask(extra)
+
+
 def test_an_uninstall_of_nothing_changes_nothing(host: Host) -> None:
     assert not host.converge(state="absent").changed
     assert not host.prefix.exists()

@@ -71,6 +71,16 @@ def test_who_is_interrupted_while_it_waits_changes_nothing_later(host: Host, wor
     assert list((host.prefix / "journal").iterdir()) == [pathlib.Path(work.holder["journal"])]
 
 
+def test_who_looked_before_the_holder_had_the_host_waits_like_anyone_else(
+    host: Host, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(_converge, "_holder", lambda _layout: None)  # as it was when both looked
+        answer = _converge.converge(host.request(host.worker("other")), False, 0.1)
+    assert answer == {"again": 600, "events": []}
+    assert list((host.prefix / "journal").iterdir()) == [pathlib.Path(work.holder["journal"])]
+
+
 def test_two_runs_at_once_both_succeed(host: Host) -> None:
     workers = host.worker("a"), host.worker("b")
     runs = [host.start(worker) for worker in workers]

@@ -20,7 +20,7 @@ def fixture_script(load_script: t.Callable[[str], types.ModuleType]) -> types.Mo
     return load_script("machines")
 
 
-@pytest.mark.parametrize("what", ["cut", "heal", "freeze", "crash", "reboot", "split", "join"])
+@pytest.mark.parametrize("what", ["cut", "heal", "freeze", "crash", "reboot", "seal", "split", "join"])
 def test_a_fault_is_refused_where_it_could_reach_this_machine(script: types.ModuleType, what: str) -> None:
     with pytest.raises(script.MachinesError, match="call this from within script/machines run"):
         script.fault(what, "hive-1", "hive-2")
