@@ -4,8 +4,8 @@
 """What rbee.fleet.components does on a host, in the two ways in which the controller starts it.
 
 Ansible's module calls answer(). The program ``rbee-node``, which a host keeps (see _kept), is main(): on stdin one JSON
-object ``{"arguments": {...}, "check": bool}`` with arguments that the controller has checked; on stdout one line, _bundle.MARK
-and the result. Any other end of the program means that it did not answer; the module then does the same.
+object ``{"arguments": {...}, "check": bool}`` with arguments that the controller has checked; on stdout one line with
+the result. Any other end of the program means that it did not answer; the module then does the same.
 """
 
 from __future__ import annotations

@@ -40,6 +40,23 @@ CONFIGURATION = {
         workers = ["engine"]
         """,
 }
+PASSWORD = "correct horse"
+SUDO = """\
+    #!/bin/sh
+    # Asks for a password as sudo -S does, and reads no more of its input than that.
+    while :; do
+        case $1 in
+        -p) prompt=$2; shift 2 ;;
+        -u) shift 2 ;;
+        -*) shift ;;
+        *) break ;;
+        esac
+    done
+    printf %s "$prompt" >&2
+    IFS= read -r password
+    [ "$password" = "correct horse" ] || { echo "Sorry, try again." >&2; exit 1; }
+    exec "$@"
+    """
 SENT = re.compile(r"Using module file \S+/components.py")
 
 
@@ -153,6 +170,25 @@ def test_without_pipelining_the_module_is_sent_and_nothing_is_changed(fleet: Fle
         assert fleet.install() == (0, True)
     finally:
         fleet.machine.write("ansible.cfg", SETTINGS)
+
+
+@pytest.fixture
+def sudo(fleet: Fleet) -> t.Iterator[list[str]]:
+    """Options of a run that becomes another user, which takes a password, by a stand-in for sudo."""
+    fleet.machine.write("sudo_stand_in", SUDO)
+    path = fleet.machine.folder / "sudo_stand_in"
+    path.chmod(0o755)
+    fleet.machine.write("ansible.cfg", f"{SETTINGS}[privilege_escalation]\nbecome_allow_same_user = true\n")
+    yield ["-e", json.dumps({"ansible_become": True, "ansible_become_exe": str(path)})]
+    fleet.machine.write("ansible.cfg", SETTINGS)
+
+
+def test_a_password_comes_before_the_arguments(fleet: Fleet, sudo: list[str]) -> None:
+    assert fleet.install(*sudo, "-e", json.dumps({"ansible_become_password": PASSWORD})) == (0, False)
+    wrong = "-e", json.dumps({"ansible_become_password": "wrong"})
+    done = fleet.machine.play("rbee.fleet.install", "-i", "rbee.yml", *sudo, *wrong)
+    assert done.returncode == 2
+    assert "Incorrect sudo password" in done.stdout
 
 
 @pytest.mark.parametrize(
