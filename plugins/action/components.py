@@ -12,7 +12,7 @@ import os
 import platform
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.rbee.fleet.plugins.module_utils import _bundle, _store
@@ -40,8 +40,10 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         try:
             return self._run(task_vars)
-        except AnsibleActionFail as error:
-            # A result and no exception, which would end the play before its summary.
+        except AnsibleConnectionFailure:
+            raise  # a result of its own: unreachable
+        except AnsibleError as error:
+            # Also of a wrong password for sudo. A result and no exception, which would end the play before its summary.
             return {"failed": True, "msg": str(error)}
 
     def _run(self, task_vars: t.Any) -> dict[str, t.Any]:

@@ -6,8 +6,8 @@
     script/machines run python tests/bench/fleet.py [--hives 1,3,10] [--rate 2.4] [--pairs 9] [--requests 40]
 
 Wall and CPU times are of whole commands on the controller, Ansible's own start included. All machines share the cores
-of this one, so that installing at once is bound by them, as real machines are not. So fresh installs are measured twice:
-as they are, and with each host's downloads limited to a rate, as by a network of its own.
+of this one, so that installing at once is bound by them, as real machines are not. So fresh installs are measured
+twice: as they are, and with each host's downloads limited to a rate, as by a network of its own.
 """
 
 from __future__ import annotations
