@@ -12,33 +12,38 @@ import os
 import platform
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.module_utils import _events, _needs, _store, _supply
+from ansible.utils.unsafe_proxy import wrap_var
+from ansible_collections.rbee.fleet.plugins.module_utils import _bundle, _events, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
 from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, Outcome, result
-from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import SpecError, from_dict
-from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary
-from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot, default_folder
-from ansible_collections.rbee.fleet.plugins.plugin_utils._parcels import pack
+from ansible_collections.rbee.fleet.plugins.modules.components import argument_spec
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _kept_program, _live, _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
 
+if t.TYPE_CHECKING:
+    from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot
+
 MODULE = "rbee.fleet.components"
+PROGRAM = _bundle.digest_of(_bundle.NODE)  # here, since Ansible loads this file once and then forks for each host
 NOT_WELL = (_summary.FAILED, _summary.UNREACHABLE)
 SHORTEST_SECRET = 8  # characters; Ansible also hides the value wherever it appears, which short ones make unreadable
 
 
 class ActionModule(ActionBase):
-    """Runs the module until the process at work on the host has ended."""
+    """Runs the module, or the program that the host keeps of it, until the process at work on the host has ended."""
+
+    _kept = False  # whether to try that program
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
         try:
             return self._run(task_vars)
-        except AnsibleActionFail as error:
-            # A result and no exception, which would end the play before its summary.
+        except AnsibleConnectionFailure:
+            raise  # a result of its own: unreachable
+        except AnsibleError as error:
+            # Also of a wrong password for sudo. A result and no exception, which would end the play before its summary.
             return {"failed": True, "msg": str(error)}
 
     def _run(self, task_vars: t.Any) -> dict[str, t.Any]:
@@ -67,6 +72,9 @@ class ActionModule(ActionBase):
     def _converge(self, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
         hosts, names = task_vars.get("ansible_play_hosts_all") or (), names_in(arguments)
         self._live = _live.Live(self._display, task_vars["inventory_hostname"], hosts, names)
+        self._kept = self._may_keep()
+        if self._kept:
+            arguments["program"] = PROGRAM
         changed, waited_for = False, ""
         supplies: dict[str, list[dict[str, t.Any]]] = {}
         answer = self._module(arguments, task_vars)
@@ -91,7 +99,26 @@ class ActionModule(ActionBase):
         return answer
 
     def _module(self, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
-        return dict(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        answer = self._ask_kept(arguments) if self._kept else None
+        self._kept = answer is not None
+        if answer is None:
+            answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        return dict(answer)
+
+    def _may_keep(self) -> bool:
+        """Whether what the host keeps can be called with the arguments on its stdin, by a shell that we know."""
+        pipelining = self._is_pipelining_enabled("new") and not self._task.async_val
+        return bool(pipelining and self._connection._shell.SHELL_FAMILY == "sh")
+
+    def _ask_kept(self, arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
+        """None when the host has no such program, or when it did not answer: then the module can, or says why not."""
+        environment = self._compute_environment_string()
+        call = _kept_program.call_of(arguments, argument_spec(), self._task.check_mode, PROGRAM, environment)
+        if call is None:
+            return None
+        done = self._low_level_execute_command(call.command, in_data=call.stdin)
+        answer = call.answer(done["stdout"])
+        return None if answer is None else wrap_var(answer)
 
     def _bring(
         self,
@@ -101,6 +128,13 @@ class ActionModule(ActionBase):
         task_vars: t.Any,
     ) -> dict[str, t.Any]:
         """Obtain what the host lacks, copy what is not there yet, and ask again. supplies: of all rounds so far."""
+        # Not at the top: few runs bring something, and Ansible compiles what it imports from a collection each time.
+        from ansible_collections.rbee.fleet.plugins.module_utils import _needs, _supply
+        from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
+        from ansible_collections.rbee.fleet.plugins.module_utils._spec import SpecError
+        from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
+        from ansible_collections.rbee.fleet.plugins.plugin_utils._parcels import pack
+
         files: dict[str, str] = {}
         sizes: dict[str, int] = {}
         try:
@@ -124,6 +158,9 @@ class ActionModule(ActionBase):
         return self._module({**arguments, "supplies": supplies}, task_vars)
 
     def _depot(self, arguments: t.Mapping[str, t.Any]) -> Depot:
+        from ansible_collections.rbee.fleet.plugins.module_utils._spec import from_dict
+        from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot, default_folder
+
         tools = {tool.name: tool for tool in map(from_dict, arguments.get("tools") or ())}
         return Depot(default_folder(), tools, arguments["secrets"].get(HUB_TOKEN, ""), self._live.tell_progress)
 

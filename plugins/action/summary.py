@@ -12,7 +12,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary, _waves
 
 
 class ActionModule(ActionBase):
@@ -29,13 +29,24 @@ class ActionModule(ActionBase):
                 "path": {"type": "str", "default": ""},
                 "action": {"type": "str", "default": "install"},
                 "fleet": {"type": "str", "default": "default"},
+                "order": {"type": "bool", "default": False},
+                "group": {"type": "str", "default": "rbee"},
             }
         )
         check = self._task.check_mode
-        hosts = {
-            str(host): _summary.host_report(plain(task_vars["hostvars"][host].get(options["register"])))
-            for host in task_vars["ansible_play_hosts_all"]
+        everyone = task_vars["hostvars"]
+        playing = {
+            str(host): plain(everyone[host].get(options["register"])) for host in task_vars["ansible_play_hosts_all"]
         }
+        hosts = {host: _summary.host_report(result) for host, result in playing.items()}
+        order: list[list[str]] = []
+        if options["order"]:
+            fleet = map(str, task_vars["groups"].get(options["group"], ()))
+            order, without = _waves.order_of(playing, fleet, lambda host: everyone[host].get("rbee_components") or ())
+        if order:
+            shown = _waves.lines(order, without)
+            self._display.display("\n".join(shown), stderr=_live.for_machines())
+            return {"changed": False, "lines": shown, "hosts": hosts, "path": "", "waves": order}
         shown = [*_summary.lines(hosts, check), _summary.closing(hosts, options["action"], _live.elapsed(), check)]
         shown += _summary.left_out(task_vars["groups"].get("rbee_queen", ()), hosts, options["action"])
         self._display.display("\n".join(["", *shown, ""]), stderr=_live.for_machines())
@@ -43,7 +54,7 @@ class ActionModule(ActionBase):
         if path:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._record(path, _summary.document(hosts, options["fleet"], options["action"], moment))
-        return {"changed": False, "lines": shown, "hosts": hosts, "path": path}
+        return {"changed": False, "lines": shown, "hosts": hosts, "path": path, "waves": order}
 
     def _record(self, path: str, document: t.Mapping[str, t.Any]) -> None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary, _waves
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _waves
 
 
 class ActionModule(ActionBase):
@@ -27,15 +27,8 @@ class ActionModule(ActionBase):
         )
         everyone = task_vars["hostvars"]
         playing = {str(host): everyone[host].get(options["register"]) for host in task_vars["ansible_play_hosts_all"]}
-        order: list[list[str]] = []
-        without: dict[str, str] = {}
-        if any(result and result.get("staged") for result in playing.values()):
-            hosts = {}
-            for host in dict.fromkeys([*playing, *map(str, task_vars["groups"].get(options["group"], ()))]):
-                result = playing.get(host)
-                well = _summary.host_report(result)["state"] not in (_summary.FAILED, _summary.UNREACHABLE)
-                hosts[host] = _waves.standing_of(result, everyone[host].get("rbee_components") or (), well)
-            order, without = _waves.waves(hosts), _waves.downtime(hosts)
-            for line in _waves.lines(order, without):
-                self._display.display(line, stderr=_live.for_machines())
+        fleet = map(str, task_vars["groups"].get(options["group"], ()))
+        order, without = _waves.order_of(playing, fleet, lambda host: everyone[host].get("rbee_components") or ())
+        for line in _waves.lines(order, without):
+            self._display.display(line, stderr=_live.for_machines())
         return {"changed": False, "waves": order, "downtime": without}

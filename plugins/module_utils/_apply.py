@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _events,
     _health,
     _host,
+    _kept,
     _links,
     _lock,
     _plan,
@@ -136,6 +137,8 @@ class Apply:
             elif step.name == _plan.FETCH:
                 tool = step.detail.split()[1]
                 self._builder.build(self._request.tools[tool], self._survey.tools[tool], self._progress(HOST))
+            elif step.name == _plan.KEEP:
+                _kept.install(self._layout, self._request.program, facts.python)
             elif step.name == _plan.START and isinstance(self._manager, SupervisorManager):
                 self._manager.ensure_running()
 

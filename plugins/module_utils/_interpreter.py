@@ -100,11 +100,17 @@ def host_candidates() -> t.Iterator[str]:
 
 def ask_interpreter(path: str) -> t.Optional[Interpreter]:
     """What a program says of itself; None when it is no released CPython that can be run."""
-    try:
-        done = run_program([path, "-I", "-S", "-c", _ASK], timeout=20)
-        real, version, level, implementation = json.loads(done.stdout)
-    except (SourceError, ValueError):
-        return None
+    real = os.path.realpath(path)
+    if real == os.path.realpath(sys.executable) and sys.prefix == sys.base_prefix:
+        # It is the one that runs this: no process is needed to ask it.
+        version = ".".join(map(str, sys.version_info[:3]))
+        level, implementation = sys.version_info.releaselevel, sys.implementation.name
+    else:
+        try:
+            done = run_program([path, "-I", "-S", "-c", _ASK], timeout=20)
+            real, version, level, implementation = json.loads(done.stdout)
+        except (SourceError, ValueError):
+            return None
     if level != "final" or implementation != "cpython":
         return None
     return Interpreter(real, version)

@@ -64,6 +64,15 @@ class Layout:
             return self._at("tools", slug(spec.type))
         return self._at("releases", slug(spec.type))
 
+    @property
+    def nodes(self) -> str:
+        """The folder of the node library as a program, in all versions."""
+        return self._at("tools", "rbee-node")
+
+    def node(self, digest: str) -> str:
+        """The folder of one of them, by the digest of its sources."""
+        return posixpath.join(self.nodes, digest)
+
     def component(self, name: str) -> str:
         return self._at("components", slug(name))
 

@@ -18,7 +18,7 @@ FETCH, WRITE, CHECK, SWITCH, UNIT, ENABLE, DISABLE = "fetch", "write", "check", 
 START, RESTART, RELOAD, STOP, GATE, LINK, RECORD = "start", "restart", "reload", "stop", "gate", "link", "record"
 DRAIN, REMOVE = "drain", "remove"
 # The steps of the host itself
-FOLDERS, ACCOUNT, TEARDOWN = "create folders", "create user", "tear down"
+FOLDERS, ACCOUNT, KEEP, TEARDOWN = "create folders", "create user", "keep", "tear down"
 
 UNCHANGING = frozenset({GATE, DRAIN})  # looking and waiting are not changing
 

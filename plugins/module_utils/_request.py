@@ -48,6 +48,7 @@ class Request:
     purge: with ``absent``, data and models too. force: install again what is there.
     deep: compare digests, not only sizes and times. secrets: value by name. fetch: who fetches what is lacking.
     supplies: what the controller has brought, by id of the need. lock_timeout: seconds to wait for another run.
+    program: digest of the program that the host shall keep for the next run, empty for none.
     """
 
     fleet: str
@@ -67,12 +68,13 @@ class Request:
     supplies: t.Mapping[str, tuple[Item, ...]] = dataclasses.field(default_factory=dict)
     lock_timeout: int = 600
     controller: str = ""
+    program: str = ""
 
     @property
     def identity(self) -> str:
         """Equal for two runs that ask for the same, whoever asks."""
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for passing in ("controller", "supplies", "lock_timeout"):
+        for passing in ("controller", "supplies", "lock_timeout", "program"):
             del data[passing]
         return digest(to_dict(data))
 

@@ -14,12 +14,14 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _health,
     _host,
     _interpreter,
+    _kept,
     _links,
     _manager,
     _placing,
     _ports,
     _store,
 )
+from ansible_collections.rbee.fleet.plugins.module_utils._digest import SHORT
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST, Need
@@ -27,6 +29,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     ACCOUNT,
     FETCH,
     FOLDERS,
+    KEEP,
     START,
     TEARDOWN,
     Observed,
@@ -326,6 +329,9 @@ def _host_plan(
     steps += [Step(FETCH, f"tool {name} {tools[name].release}") for name in lacking]
     if isinstance(manager, SupervisorManager) and serves and not manager.running():
         steps.append(Step(START, SUPERVISOR))
+    lost = _kept.fault(layout, request.program) if request.program and request.state == PRESENT else ""
+    if lost:
+        steps.append(Step(KEEP, f"program {_bundle.NODE} {request.program[:SHORT]} ({lost})"))
     return Plan(HOST, tuple(steps))
 
 

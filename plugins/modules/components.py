@@ -132,6 +132,10 @@ options:
     description: Who asks, for the receipts and for those who wait. Set by the action plugin.
     type: str
     default: ""
+  program:
+    description: Digest of the program that the host keeps for the next task. Set by the action plugin.
+    type: str
+    default: ""
   fetch:
     description:
       - Who fetches what the host lacks. With V(host) every host does so by itself.
@@ -172,6 +176,8 @@ options:
         type: int
         required: true
 notes:
+  - With Ansible's pipelining the host keeps what this module consists of below O(prefix), as a program that the next
+    task calls instead of sending and compiling it again. See C(docs/decisions/kept-program.md).
   - A task with all of the tags C(queen), C(hives) and C(workers) is narrowed to those of them that C(--tags) names.
   - Needs Python 3.9 and its standard library on the host, and nothing else.
   - What the controller brings lies in Ansible's C(remote_tmp) on its way, at most 256 MiB or one larger file at a time.
@@ -293,19 +299,6 @@ attached:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.rbee.fleet.plugins.module_utils import (
-    _converge,
-    _request,
-    _spec,
-)
-
-# Ansible ships to the host what is imported anywhere; the host builds rbee-hive from it, and loads it here never.
-if t.TYPE_CHECKING:
-    from ansible_collections.rbee.fleet.plugins.module_utils import _agent
-
-    SHIPPED = _agent
-
-WAIT = 5.0  # seconds that one call waits for the process at work before it tells the controller how far things are
 
 
 def argument_spec() -> dict[str, t.Any]:
@@ -333,6 +326,7 @@ def argument_spec() -> dict[str, t.Any]:
         secrets=dict(type="dict", default={}, no_log=True),
         lock_timeout=dict(type="int", default=600),
         controller=dict(type="str", default=""),
+        program=dict(type="str", default=""),
         fetch=dict(type="str", choices=["host", "controller"], default="host"),
         supplies=dict(type="dict", default={}),
         take=dict(
@@ -347,18 +341,11 @@ def argument_spec() -> dict[str, t.Any]:
 
 
 def main() -> None:
+    # Not at the top: the controller needs the argument_spec alone.
+    from ansible_collections.rbee.fleet.plugins.module_utils import _node
+
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    following, taking = module.params["follow"], module.params["take"]
-    try:
-        if following:
-            answer = _converge.follow(following["journal"], following["offset"], WAIT)
-        elif taking:
-            answer = _converge.take(taking["prefix"], taking["files"])
-        else:
-            answer = _converge.converge(_request.parse(module.params), module.check_mode, WAIT)
-    except (_converge.ConvergeError, _spec.SpecError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**{"changed": False, **answer})
+    module.exit_json(**_node.answer(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -48,8 +48,20 @@ options:
     description: Name of the fleet.
     type: str
     default: default
+  order:
+    description:
+      - Where hosts wait to switch to what O(rbee.fleet.components#module:stage=true) has staged there, say in which
+        waves, return them, and leave summary and result file to a later task, which follows the last wave.
+      - So one task does the work of M(rbee.fleet.waves) and of this module for a play that mostly has no waves.
+    type: bool
+    default: false
+  group:
+    description: With O(order=true), the inventory group of all hosts of the fleet.
+    type: str
+    default: rbee
 seealso:
   - module: rbee.fleet.components
+  - module: rbee.fleet.waves
 """
 
 EXAMPLES = r"""
@@ -81,4 +93,9 @@ path:
   description: The result file, empty when none was written.
   returned: always
   type: str
+waves:
+  description: Lists of the hosts that wait to switch, in order; empty when the summary was shown. See O(order).
+  returned: always
+  type: list
+  elements: list
 """

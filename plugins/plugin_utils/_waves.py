@@ -9,6 +9,8 @@ import collections
 import dataclasses
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
+
 Counts = t.Mapping[str, int]
 
 
@@ -80,6 +82,26 @@ def standing_of(result: t.Mapping[str, t.Any] | None, specs: t.Iterable[t.Mappin
         if spec.get("served_name") and spec["kind"] == "worker" and spec.get("auto_start", True)
     ]
     return Standing(collections.Counter(models)) if well else Standing()
+
+
+def order_of(
+    playing: t.Mapping[str, t.Mapping[str, t.Any] | None],
+    fleet: t.Iterable[str],
+    declared: t.Callable[[str], t.Iterable[t.Mapping[str, t.Any]]],
+) -> tuple[list[list[str]], dict[str, str]]:
+    """The waves of the hosts that wait for one, and what waves() leaves without a replica, as downtime() has it.
+
+    playing: what rbee.fleet.components returned on each host of the play. fleet: all hosts, also those that the play
+    leaves out. declared: the specs of a host.
+    """
+    if not any(result and result.get("staged") for result in playing.values()):
+        return [], {}
+    hosts = {}
+    for host in dict.fromkeys([*playing, *fleet]):
+        result = playing.get(host)
+        well = _summary.host_report(result)["state"] not in (_summary.FAILED, _summary.UNREACHABLE)
+        hosts[host] = standing_of(result, declared(host), well)
+    return waves(hosts), downtime(hosts)
 
 
 def lines(order: t.Sequence[t.Sequence[str]], without: t.Mapping[str, str]) -> list[str]:

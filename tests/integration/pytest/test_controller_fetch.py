@@ -122,6 +122,9 @@ class Controller(ActionModule):  # type: ignore[misc]
         self.cut_after = sys.maxsize
         self._island = island
 
+    def _is_pipelining_enabled(self, *_arguments: t.Any, **_more: t.Any) -> bool:
+        return False
+
     def _execute_module(self, **call: t.Any) -> dict[str, t.Any]:
         self.calls.append(call["module_args"])
         driver = [sys.executable, "-S", str(HERE / "node_driver.py"), str(TREE), "converge"]

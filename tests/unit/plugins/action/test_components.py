@@ -31,6 +31,9 @@ class Asked(ActionModule):  # type: ignore[misc]
         self.asked.append(call["module_args"])
         return {"changed": False}
 
+    def _is_pipelining_enabled(self, *_arguments: t.Any, **_more: t.Any) -> bool:
+        return False
+
     def _remove_tmp_path(self, *_arguments: t.Any, **_more: t.Any) -> None:
         """There is none."""
 

@@ -4,7 +4,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils._waves import Standing, downtime, lines, standing_of, waves
+from ansible_collections.rbee.fleet.plugins.plugin_utils._waves import (
+    Standing,
+    downtime,
+    lines,
+    order_of,
+    standing_of,
+    waves,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +101,13 @@ def test_what_a_host_started_serves_where_all_went_well():
     result = {"staged": False, "standing": {"serving": {"m": 1}, "starting": {"n": 1}, "leaving": {}}}
     assert standing_of(result, [], True).serving == {"m": 1, "n": 1}
     assert standing_of(result, [], False).serving == {"m": 1}
+
+
+def test_hosts_that_wait_are_ordered_with_those_that_the_play_left_out():
+    staged = {"components": [], "staged": True, "standing": {"serving": {"m": 1}, "starting": {}, "leaving": {"m": 1}}}
+    assert order_of({"a": staged, "b": None}, ["a", "b", "c"], lambda host: [SPEC] if host == "c" else []) == (
+        [["a"]],
+        {},
+    )
+    assert order_of({"a": staged}, ["a"], lambda _host: []) == ([["a"]], {"m": "a"})
+    assert order_of({"a": {**staged, "staged": False}}, ["a"], lambda _host: []) == ([], {})
