@@ -23,11 +23,11 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetEr
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot, default_folder
 from ansible_collections.rbee.fleet.plugins.plugin_utils._parcels import pack
+from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
 
 MODULE = "rbee.fleet.components"
 NOT_WELL = (_summary.FAILED, _summary.UNREACHABLE)
-SHORTEST_SECRET = 8  # characters; Ansible also hides the value wherever it appears, which short ones make unreadable
 
 
 class ActionModule(ActionBase):
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         try:
             return self._run(task_vars)
-        except AnsibleActionFail as error:
+        except (AnsibleActionFail, SecretError) as error:
             # A result and no exception, which would end the play before its summary.
             return {"failed": True, "msg": str(error)}
 
@@ -192,32 +192,3 @@ def failed_in(path: str) -> dict[str, list[str]]:
     if not isinstance(failed.get("failed"), dict):
         raise AnsibleActionFail(f"{path} is no result of a run; remove it and run without rbee_retry_failed")
     return dict(failed["failed"])
-
-
-def resolve_secret(name: str, reference: str) -> str:
-    """The value of ``env:NAME`` or ``file:PATH``; a vaulted variable is its own value. Errors never show a value."""
-    scheme, _colon, where = reference.partition(":")
-    if scheme == "env":
-        if where not in os.environ:
-            raise AnsibleActionFail(f"secret {name}: the environment variable {where} is not set on the controller")
-        return usable_secret(name, os.environ[where], reference)
-    if scheme == "file":
-        try:
-            with open(os.path.expanduser(where), encoding="utf-8") as stream:
-                value = stream.read().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise AnsibleActionFail(f"secret {name}: {where} cannot be read: {reason}") from None
-        return usable_secret(name, value, reference)
-    return usable_secret(name, reference, "its value")
-
-
-def usable_secret(name: str, value: str, where: str) -> str:
-    """The value, if a client can send it in a header and nobody guesses it at once."""
-    value = value.strip()
-    if len(value) < SHORTEST_SECRET or value.startswith("#") or not value.isprintable() or " " in value:
-        raise AnsibleActionFail(
-            f"secret {name}: {where} holds no usable key; expected one line of {SHORTEST_SECRET} characters or more "
-            f"without spaces, not beginning with #"
-        )
-    return value

@@ -128,7 +128,9 @@ class ActionModule(ActionBase):
         return found, [f"{name} of {', '.join(names)} was not taken over: {place}" for name, names in left.items()]
 
 
-def lines(folder: str, written: t.Sequence[str], kept: t.Sequence[str], notes: t.Sequence[str], check: bool) -> list[str]:
+def lines(
+    folder: str, written: t.Sequence[str], kept: t.Sequence[str], notes: t.Sequence[str], check: bool
+) -> list[str]:
     """What people read: what was done, and what to do next."""
     done = [f"{folder}: {'would write' if check else 'wrote'} {', '.join(written)}"] if written else []
     done += [f"{folder}: kept as they are: {', '.join(kept)}"] if kept else []

@@ -58,7 +58,9 @@ def _machine(text: str) -> Machine:
         return Machine("", text)
     match = _HOST.fullmatch(text)
     if not match or int(match["port"] or 22) not in range(1, 65536):
-        raise GivenError(f"hosts: {text!r} is no host; expected [alias=][user@]host[:port], IPv6 with a port as [::1]:22")
+        raise GivenError(
+            f"hosts: {text!r} is no host; expected [alias=][user@]host[:port], IPv6 with a port as [::1]:22"
+        )
     hostname = match["ipv6"] or match["name"]
     return Machine(match["alias"] or "", hostname, match["user"] or "", int(match["port"] or 22))
 
@@ -125,7 +127,9 @@ def named(machines: t.Iterable[Machine]) -> tuple[list[Machine], list[str]]:
         place = ((machine.address or machine.hostname).lower(), machine.port)
         if place in known:
             again, first = machine.alias or machine.hostname, known[place].alias
-            notes.append(f"{again} is the same machine as {first}: left out" if again != first else f"{again} was given twice")
+            notes.append(
+                f"{again} is the same machine as {first}: left out" if again != first else f"{again} was given twice"
+            )
             continue
         alias = _alias(machine.alias or _short(machine.hostname), taken)
         taken.add(alias.lower())

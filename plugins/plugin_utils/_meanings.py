@@ -117,7 +117,9 @@ WORKER = Section(
         "gpus": Meaning('The GPUs it may use: "all", or indexes such as [0, 1].'),
         "args": Meaning("Appended to its command line.", ()),
         "env": Meaning("Its environment; not for secrets.", {}),
-        "variant": Meaning('One build of the catalog, such as "cuda" or "cpu"; without it, the machine chooses.', "cpu"),
+        "variant": Meaning(
+            'One build of the catalog, such as "cuda" or "cpu"; without it, the machine chooses.', "cpu"
+        ),
     },
 )
 
@@ -132,9 +134,7 @@ MODEL = Section(
         "source": Meaning('"huggingface", "url" or "file".'),
         "hives": Meaning("Hives that are to have it, by alias, beside those that name it themselves.", ()),
         "pre_download": Meaning("false: 'hives' alone does not bring it, only a worker or a hive that names it does."),
-        "sha256": Meaning(
-            "Digest of the file, as sha256sum prints it. Required for url and file.", "0" * 64
-        ),
+        "sha256": Meaning("Digest of the file, as sha256sum prints it. Required for url and file.", "0" * 64),
         "url": Meaning("Where it is, for source url.", "https://example.com/model.gguf"),
         "path": Meaning("Where it is on this machine, for source file; relative to this folder.", "model.gguf"),
         "file": Meaning("The file in the repository or archive that is the model; llama-cpp needs it.", "model.gguf"),

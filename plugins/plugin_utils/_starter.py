@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The text of the files that ``init`` writes. Pure.
 
-In the TOML files a key that keeps its default is a comment without a space after the ``#``; all other comments have one.
+In the TOML files a key that keeps its default is a comment without a space after the ``#``; all others have one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WORKER = "llama-cpp"  # runs on every machine, with a GPU and without
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """One machine to begin with. address: what the queen dials, empty for the hostname. user: empty for ssh's choice."""
+    """One machine to begin with. address: what the queen dials, empty for the hostname. user: empty for ssh's own."""
 
     alias: str
     hostname: str
@@ -58,7 +58,9 @@ def hives(machines: t.Iterable[Machine], above: str = "") -> str:
     head = "The machines and their workers. After a change: ansible-playbook rbee.fleet.install"
     parts = [f"# {head}", *([above] if above else [])]
     parts += [_hive(machine) for machine in machines]
-    parts.append(_reference("Every key of a hive and of its workers, with its default or an example.", _meanings.HIVES_CONF))
+    parts.append(
+        _reference("Every key of a hive and of its workers, with its default or an example.", _meanings.HIVES_CONF)
+    )
     return "\n\n".join(parts) + "\n"
 
 
