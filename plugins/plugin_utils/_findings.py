@@ -51,7 +51,7 @@ def broken(results: t.Mapping[str, t.Mapping[str, t.Any] | None]) -> list[str]:
 
 
 def lines(found: t.Sequence[Row], hosts: int) -> list[str]:
-    """What people read: a line for each finding, as in ``gpu-2  error    ssh: host key changed …; fix``, and the sum."""
+    """What people read: a line for each finding, as in ``gpu-2  error  ssh: host key changed …; fix``, and the sum."""
     width = max((len(row["host"]) for row in found), default=0)
     out = []
     for row in found:

@@ -161,6 +161,9 @@ def refused(way: Way, said: str, clues: Clues = Clues()) -> Finding:
         return Finding(
             SSH, f"{way.name} ends the connection before the login: {_last_line(said)}", "look at the log of sshd there"
         )
+    if "too long for Unix domain socket" in said:
+        problem = "the path of the socket that Ansible keeps a connection open with is too long"
+        return Finding(SSH, problem, "set control_path_dir in [ssh_connection] of ansible.cfg to a shorter one")
     fix = "try the same with: ssh " + shlex.join([*_port_of(way), _login(way)])
     return Finding(SSH, _last_line(said) or f"no login to {_login(way)}", fix)
 
