@@ -14,7 +14,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._config import RESERVED
 from ansible_collections.rbee.fleet.plugins.plugin_utils._starter import Machine
 
 _HOST = re.compile(
-    r"(?:(?P<alias>[^=@\s]+)=)?(?:(?P<user>[^@\s]+)@)?(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[^\[\]:@\s]+))(?::(?P<port>\d+))?"
+    r"(?:(?P<alias>[^=@\s]+)=)?(?:(?P<user>[^=@\s]+)@)?(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[\w.-]+))(?::(?P<port>\d+))?"
 )
 _HOST_LINE = re.compile(r"\s*host(?:\s*=\s*|\s+)(.+)", re.IGNORECASE)
 _INCLUDE_LINE = re.compile(r"\s*include(?:\s*=\s*|\s+)(.+)", re.IGNORECASE)
@@ -57,12 +57,13 @@ def _machine(text: str) -> Machine:
     if _is_address(text):
         return Machine("", text)
     match = _HOST.fullmatch(text)
-    if not match or int(match["port"] or 22) not in range(1, 65536):
+    port = int(match["port"] or 22) if match else 0
+    if not match or port not in range(1, 65536) or (match["ipv6"] and not _is_address(match["ipv6"])):
         raise GivenError(
             f"hosts: {text!r} is no host; expected [alias=][user@]host[:port], IPv6 with a port as [::1]:22"
         )
     hostname = match["ipv6"] or match["name"]
-    return Machine(match["alias"] or "", hostname, match["user"] or "", int(match["port"] or 22))
+    return Machine(match["alias"] or "", hostname, match["user"] or "", port)
 
 
 def names_in(text: str, included: t.Callable[[str], t.Iterable[str]], depth: int = 16) -> list[str]:

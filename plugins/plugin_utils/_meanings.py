@@ -17,10 +17,15 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Key
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """One key. text: what it is for. example: shown where the key has no default, or none that says anything."""
+    """One key.
+
+    text: what it is for. example: shown where the key has no default, or none that says anything.
+    apart: its value is described as tables of their own.
+    """
 
     text: str
     example: t.Any = None
+    apart: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +103,11 @@ HIVE = Section(
             "192.168.1.100",
         ),
         "hive_port": Meaning("Port of its agent."),
-        "workers": Meaning('Worker types, as in ["llama-cpp", "comfyui"]; with more to say, tables as below.', ()),
+        "workers": Meaning(
+            'Its workers: types, as in workers = ["llama-cpp", "comfyui"], or with more to say, tables as below.',
+            (),
+            apart=True,
+        ),
         "models": Meaning("Models to have here, beside those that a worker serves.", ()),
         "auto_start": Meaning("Start agent and workers now and at boot; false only installs."),
     },

@@ -25,7 +25,7 @@ _UNKNOWN = re.compile(r"No (\S+) host key is known for|The authenticity of host 
 _CHANGED = re.compile(r"Offending (?:(\S+) )?key (?:for IP )?in (\S+):(\d+)")
 _DENIED = re.compile(r"Permission denied(?: \(([^)]*)\))?")
 _TOO_OPEN = re.compile(r"Permissions \d+ for '([^']+)' are too open")
-_NO_FILE = re.compile(r"(?:no such identity|Identity file) (\S+?):? (?:not accessible: )?No such file")
+_NO_FILE = re.compile(r"(?:no such identity:|Identity file) (\S+?):? (?:not accessible: )?No such file")
 _FAILED_BELOW = ("Connection reset", "Connection closed", "kex_exchange_identification", "ssh_exchange_identification")
 
 

@@ -158,7 +158,10 @@ def _section(section: _meanings.Section, given: t.Mapping[str, t.Any], header: b
     for name, meaning in section.meanings.items():
         shown = section.keys[name].default if meaning.example is None else meaning.example
         lines.append(_comment(meaning.text))
-        lines.append(f"{name} = {value(given[name])}" if name in given else f"#{name} = {value(shown)}")
+        if name in given:
+            lines.append(f"{name} = {value(given[name])}")
+        elif not meaning.apart:
+            lines.append(f"#{name} = {value(shown)}")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ AS_ROOT = "true"
 PYTHON = (
     "for p in python3 /usr/bin/python3.* /usr/local/bin/python3.*; do command -v $p >/dev/null 2>&1 || continue; "
     "$p -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null && exit 0; "
-    '$p -c \'import sys; print("Python %d.%d" % sys.version_info[:2])\' 2>/dev/null; done; exit 1'
+    "$p -c 'import sys; print(\"Python %d.%d\" % sys.version_info[:2])' 2>/dev/null; done; exit 1"
 )
 _LONGEST = 300  # characters of a message that nobody foresaw
 

@@ -29,7 +29,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 LogLevel VERBOSE
 """
-# Root's sshd wants an account and a folder of its own. It gets both, and a home that is not root's, in a mount namespace.
+# Root's sshd wants an account and a folder of its own. It gets both, and another home, in a mount namespace.
 APART = """
 set -e
 mount --bind "$0/passwd" /etc/passwd
@@ -100,7 +100,7 @@ class Sshd(t.NamedTuple):
 
 
 def find(cache: pathlib.Path) -> Sshd:
-    """The system's sshd, else that of the distribution's package, unpacked and not installed. Skips the test without."""
+    """The system's sshd, else that of the distribution's package, unpacked and not installed. Skips without either."""
     path = shutil.which("sshd", path=os.defpath + ":/usr/sbin:/sbin")
     if path:
         return Sshd(pathlib.Path(path), dict(os.environ), [])

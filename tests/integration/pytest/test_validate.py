@@ -97,13 +97,13 @@ def way(server: Server, controller: Controller) -> list[str]:
 
 @contextlib.contextmanager
 def listener(answer: bytes, address: str = "127.0.0.1") -> t.Iterator[int]:
-    """A port that takes connections: nobody accepts them, or the first one gets an answer. The kernel keeps the rest."""
+    """A port that takes connections. answer: what the first one gets; with none, nobody accepts it."""
     with socket.create_server((address, 0), backlog=8) as listening:
         port = listening.getsockname()[1]
         if not answer:
             yield port
             return
-        code = "import socket,sys; s=socket.socket(fileno=int(sys.argv[1])); c=s.accept()[0]; c.sendall(sys.argv[2].encode())"
+        code = "import socket, sys; socket.socket(fileno=int(sys.argv[1])).accept()[0].sendall(sys.argv[2].encode())"
         words = [sys.executable, "-c", code, str(listening.fileno()), answer.decode()]
         with subprocess.Popen(words, pass_fds=[listening.fileno()]) as process:
             yield port
@@ -165,7 +165,8 @@ def test_every_cause_is_told_apart_in_one_run(controller: Controller, server: Se
     assert f"{server.folder}/locked needs a passphrase and no agent has it; ssh-add " in only(found, "locked")
     assert only(found, "nobody").startswith("error ssh: nobody-here@127.0.0.7: login refused")
     assert only(found, "shut") == (
-        f"error ssh: nothing listens on 127.0.0.1 port {closed} (connection refused); start sshd there or correct ssh_port"
+        f"error ssh: nothing listens on 127.0.0.1 port {closed} (connection refused); "
+        "start sshd there or correct ssh_port"
     )
     assert only(found, "nameless").startswith("error ssh: the name nowhere.invalid cannot be resolved: ")
     assert "is not ssh, it says 'HTTP/1.1 400 Bad Request'; correct ssh_port" in only(found, "web")
