@@ -15,7 +15,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils._finding import Finding
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _findings, _reach, _secrets, _unrun
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _clues, _findings, _reach, _secrets, _unrun
 
 MODULE = "rbee.fleet.preflight"
 
@@ -39,7 +39,8 @@ class ActionModule(ActionBase):
         route = self._route() if self._connection.transport == "ssh" else None
         lost = _reach.reach(route) if route else []
         if lost:
-            return [_row(one) for one in lost]
+            blind = [] if _clues.available() else [_row(_clues.MISSING, _findings.CONTROLLER)]
+            return [*blind, *(_row(one) for one in lost)]
         try:
             answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
             if "findings" in answer:

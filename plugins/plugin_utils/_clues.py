@@ -13,9 +13,15 @@ import os
 import socket
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils._ssh_rules import Clues
+from ansible_collections.rbee.fleet.plugins.module_utils._finding import WARNING, Finding
+from ansible_collections.rbee.fleet.plugins.plugin_utils._ssh_rules import SSH, Clues
 
-MISSING = "paramiko is not installed here, so some causes of a refused login look alike; pip install paramiko"
+MISSING = Finding(
+    SSH,
+    "paramiko is not installed here: causes of a refused login look alike, and unknown host keys have no fingerprint",
+    "pip install paramiko",
+    WARNING,
+)
 
 
 def available() -> bool:
