@@ -8,14 +8,13 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.action.components import resolve_secret
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import QUEEN
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _agents
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question, ask_all
 from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of, reach_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import API_KEY
+from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
 
 Key = tuple[str, str]  # host, path
 
@@ -74,7 +73,7 @@ class ActionModule(ActionBase):
         reference = (variables.get("rbee_secrets") or {}).get(API_KEY, "")
         try:
             key = resolve_secret(API_KEY, str(reference)) if reference else ""
-        except AnsibleActionFail as error:
+        except SecretError as error:
             return {**queen, "info_reason": str(error)}
         questions[host, _agents.INFO] = dataclasses.replace(place, path=_agents.INFO, key=key)
         return queen

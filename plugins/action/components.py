@@ -20,6 +20,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_T
 from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, Outcome, result
 from ansible_collections.rbee.fleet.plugins.modules.components import argument_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _kept_program, _live, _summary
+from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
 
 if t.TYPE_CHECKING:
@@ -28,7 +29,6 @@ if t.TYPE_CHECKING:
 MODULE = "rbee.fleet.components"
 PROGRAM = _bundle.digest_of(_bundle.NODE)  # here, since Ansible loads this file once and then forks for each host
 NOT_WELL = (_summary.FAILED, _summary.UNREACHABLE)
-SHORTEST_SECRET = 8  # characters; Ansible also hides the value wherever it appears, which short ones make unreadable
 
 
 class ActionModule(ActionBase):
@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
             return self._run(task_vars)
         except AnsibleConnectionFailure:
             raise  # a result of its own: unreachable
-        except AnsibleError as error:
+        except (AnsibleError, SecretError) as error:
             # Also of a wrong password for sudo. A result and no exception, which would end the play before its summary.
             return {"failed": True, "msg": str(error)}
 
@@ -227,32 +227,3 @@ def failed_in(path: str) -> dict[str, list[str]]:
     if not isinstance(failed.get("failed"), dict):
         raise AnsibleActionFail(f"{path} is no result of a run; remove it and run without rbee_retry_failed")
     return dict(failed["failed"])
-
-
-def resolve_secret(name: str, reference: str) -> str:
-    """The value of ``env:NAME`` or ``file:PATH``; a vaulted variable is its own value. Errors never show a value."""
-    scheme, _colon, where = reference.partition(":")
-    if scheme == "env":
-        if where not in os.environ:
-            raise AnsibleActionFail(f"secret {name}: the environment variable {where} is not set on the controller")
-        return usable_secret(name, os.environ[where], reference)
-    if scheme == "file":
-        try:
-            with open(os.path.expanduser(where), encoding="utf-8") as stream:
-                value = stream.read().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise AnsibleActionFail(f"secret {name}: {where} cannot be read: {reason}") from None
-        return usable_secret(name, value, reference)
-    return usable_secret(name, reference, "its value")
-
-
-def usable_secret(name: str, value: str, where: str) -> str:
-    """The value, if a client can send it in a header and nobody guesses it at once."""
-    value = value.strip()
-    if len(value) < SHORTEST_SECRET or value.startswith("#") or not value.isprintable() or " " in value:
-        raise AnsibleActionFail(
-            f"secret {name}: {where} holds no usable key; expected one line of {SHORTEST_SECRET} characters or more "
-            f"without spaces, not beginning with #"
-        )
-    return value

@@ -88,21 +88,35 @@ def ensure_binary(
 
     may_install: false in user scope and where packages are kept by somebody else; a missing program is then an error.
     """
-    found = installed_binary(source)
+    found = check_binary(source, may_install)
     if found is None:
-        if not may_install:
-            raise SourceError(f"{source.binary} is not installed; {_by_hand(source.packages)}")
         packages = install(source.packages, progress, stop)
         found = installed_binary(source)
         if found is None:
             raise SourceError(f"the packages {', '.join(packages)} are installed, but bring no {source.binary}")
         found = found._replace(packages=packages)
+        _check_version(source, found)
+    return found
+
+
+def check_binary(source: Source, may_install: bool) -> t.Optional[Installed]:
+    """The program of a ``system-package`` source; None when it is missing and can be installed. Raises SourceError."""
+    found = installed_binary(source)
+    if found is not None:
+        _check_version(source, found)
+    elif not may_install:
+        raise SourceError(f"{source.binary} is not installed; {_by_hand(source.packages)}")
+    else:
+        _manager(source.packages)
+    return found
+
+
+def _check_version(source: Source, found: Installed) -> None:
     if source.minimum and not (found.version and at_least(found.version, source.minimum)):
         raise SourceError(
             f"{found.path} has version {found.version or 'unknown'}, {source.minimum} or newer is needed; "
             "upgrade it with the system's package manager"
         )
-    return found
 
 
 def ensure_library(
@@ -116,14 +130,22 @@ def ensure_library(
 
     packages: those that bring it, by package manager. may_install: as for ``ensure_binary``.
     """
-    if _loads(soname):
+    if check_library(soname, packages, may_install):
         return ()
-    if not may_install:
-        raise SourceError(f"the library {soname} is not installed; {_by_hand(packages)}")
     new = install(packages, progress, stop)
     if not _loads(soname):
         raise SourceError(f"the packages {', '.join(new)} are installed, but bring no {soname}")
     return new
+
+
+def check_library(soname: str, packages: t.Mapping[str, t.Sequence[str]], may_install: bool) -> bool:
+    """Whether a shared library is there; false when it is missing and can be installed. Raises SourceError."""
+    if _loads(soname):
+        return True
+    if not may_install:
+        raise SourceError(f"the library {soname} is not installed; {_by_hand(packages)}")
+    _manager(packages)
+    return False
 
 
 def install(

@@ -9,6 +9,7 @@ to do with each other; here is the queen, and what only shows when the whole fle
 
 from __future__ import annotations
 
+import posixpath
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _hives, _keys, _models
@@ -21,7 +22,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import parse as p
 RBEE, HIVES, MODELS = FILES = ("rbee.conf", "hives.conf", "models.conf")
 
 # Names that mean something else in an inventory, or to the playbooks.
-_RESERVED_HOSTS = (_fleet.QUEEN_HOST, "all", "ungrouped", "localhost", "rbee")
+RESERVED_HOSTS = (_fleet.QUEEN_HOST, "all", "ungrouped", "localhost", "rbee")
 _ONLY_STANDALONE = ("hostname", "ssh_user", "ssh_port", "connection")
 
 
@@ -70,9 +71,11 @@ def build(
     if imply_models:
         known = _hives.implied_models(hives, hive_tables)
     built = _hives.build(hives, hive_tables, known, catalog)
+    token = reference(general["fleet"]["hf_token"], folder)
+    key = reference(general["queen"]["api_key"], folder)
     return _fleet.Fleet(
-        **general["fleet"] | {"prefix": _prefix(rbee, general["fleet"])},
-        queen=_queen(rbee, general["queen"], built),
+        **general["fleet"] | {"prefix": _prefix(rbee, general["fleet"]), "hf_token": token},
+        queen=_queen(rbee, general["queen"] | {"api_key": key}, built),
         hives=built,
         models=tuple(known.values()),
         package=_fleet.Package(**general["package"]),
@@ -84,6 +87,14 @@ def check(reader: Reader, fleet: _fleet.Fleet) -> None:
     again = _check_machines(reader, fleet)
     _check_reach(reader, fleet)
     check_ports(reader, fleet, fleet.queen_host, again)
+
+
+def reference(given: str, folder: str) -> str:
+    """A reference to a secret; a relative ``file:PATH`` starts at a folder, not where somebody happens to be."""
+    path = given[len("file:") :]
+    if not given.startswith("file:") or path.startswith("~"):
+        return given
+    return "file:" + posixpath.normpath(posixpath.join(folder, path))
 
 
 def _document(name: str, text: str, mistakes: list[Mistake]) -> Document:
@@ -130,7 +141,7 @@ def _check_aliases(reader: Reader, fleet: _fleet.Fleet) -> None:
     aliases: dict[str, int] = {}
     for index, hive in enumerate(fleet.hives):
         path: Path = ("hive", index)
-        if hive.alias in _RESERVED_HOSTS or hive.alias.startswith("rbee_"):
+        if hive.alias in RESERVED_HOSTS or hive.alias.startswith("rbee_"):
             reader.wrong(path + ("alias",), "reserved; choose another name, such as 'local-hive' or 'gpu-1'")
         first = aliases.setdefault(hive.alias, index)
         if hive.alias and first != index:

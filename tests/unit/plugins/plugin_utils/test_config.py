@@ -147,3 +147,18 @@ def test_the_reference_describes_every_key_and_no_other(heading: str, keys: dict
     reference = pathlib.Path(__file__).resolve().parents[4] / "docs" / "configuration.md"
     section = reference.read_text().split(heading + "\n")[1].split("\n#")[0]
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("file:api_key", "file:/etc/fleet/api_key"),
+        ("file:../keys/a", "file:/etc/keys/a"),
+        ("file:/etc/key", "file:/etc/key"),
+        ("file:~/key", "file:~/key"),
+        ("env:API_KEY", "env:API_KEY"),
+    ],
+)
+def test_a_relative_reference_starts_at_the_folder_of_the_configuration(parse: Parse, given: str, found: str) -> None:
+    fleet = parse(rbee=f'[fleet]\nhf_token = "{given}"\n[queen]\napi_key = "{given}"\n')
+    assert (fleet.queen.api_key, fleet.hf_token) == (found, found)
