@@ -15,7 +15,7 @@ from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.plugins.action import ActionBase
 from ansible.vars.manager import VariableManager
-from ansible_collections.rbee.fleet.plugins.module_utils import _host
+from ansible_collections.rbee.fleet.plugins.module_utils import _gpu_kinds
 from ansible_collections.rbee.fleet.plugins.plugin_utils import (
     _config,
     _fleet,
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
         machines, notes = self._machines(options)
         kept = _place.there(folder, [*_starter.files(""), _starter.KEY])
         catalog = _load.merged_catalog(pathlib.Path(folder, "catalog"))
-        described = _starter.hives(machines) if machines else _starter.local(catalog, set(_host.devices()))
+        described = _starter.hives(machines) if machines else _starter.local(catalog, set(_gpu_kinds.kinds()))
         ssh_config = _absolute(options["ssh_config"]) if options["ssh_config"] else ""
         own = ssh_config in ("", _absolute(OWN_SSH_CONFIG))
         files = _starter.files(described, "" if own else ssh_config)

@@ -52,8 +52,6 @@ def preflight(request: Request, sizes: t.Mapping[str, int], now: float) -> list[
     found += _of_packages(survey, request)
     found += _of_space(survey, sizes)
     found += _of_memory(survey, sizes)
-    for target in survey.targets.values():
-        found += _preflight_rules.of_gpus(target.spec, None)
     return found
 
 

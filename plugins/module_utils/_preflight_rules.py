@@ -11,7 +11,6 @@ from ansible_collections.rbee.fleet.plugins.module_utils._finding import WARNING
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import RESERVE, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, Source, Spec
 
-ALL_GPUS = "all"
 CLOCK_SECONDS = 300  # beyond that, certificates and logs are off; less may be the way here
 
 
@@ -47,19 +46,6 @@ def of_memory(models: t.Mapping[str, int], total: int) -> list[Finding]:
         return []
     problem = f"the models {', '.join(sorted(models))} take {human(wanted)}, this host has {human(total)} of memory"
     return [Finding("memory", problem, "choose smaller ones or another hive", WARNING)]
-
-
-def of_gpus(spec: Spec, devices: t.Optional[t.Sequence[t.Mapping[str, t.Any]]]) -> list[Finding]:
-    """The GPUs that a component claims against those that are there. devices: None when they cannot be told apart."""
-    claimed = [index for index in getattr(spec, "gpus", ()) if index != ALL_GPUS]
-    if not claimed or devices is None:
-        return []
-    known = [str(device["index"]) for device in devices]
-    missing = [index for index in claimed if index not in known]
-    if not missing:
-        return []
-    problem = f"asks for GPU {', '.join(missing)}; this host has {', '.join(known) or 'none'}"
-    return [Finding(spec.name, problem, "correct its gpus")]
 
 
 def of_clock(difference: float) -> list[Finding]:

@@ -123,7 +123,10 @@ WORKER = Section(
         "version": Meaning("A version that the catalog has."),
         "port": Meaning("Where it listens; without it, the port of its type.", 8081),
         "model": Meaning("The model of models.conf that it serves; without one it stays idle.", "organisation/model"),
-        "gpus": Meaning('The GPUs it may use: "all", or indexes such as [0, 1].'),
+        "gpus": Meaning(
+            'The GPUs it has for itself: indexes, or "all". Without it, it shares those that no other worker has.',
+            (0, 1),
+        ),
         "args": Meaning("Appended to its command line.", ()),
         "env": Meaning("Its environment; not for secrets.", {}),
         "variant": Meaning(

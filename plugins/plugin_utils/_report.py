@@ -42,6 +42,7 @@ _DOING = {
     _plan.REMOVE: "removing",
     _plan.FOLDERS: "creating folders",
     _plan.ACCOUNT: "creating user",
+    _plan.KEEP: "keeping",
     _plan.TEARDOWN: "tearing down",
     _events.AWAIT: "waiting for",
     _events.ROLL_BACK: "rolling back",

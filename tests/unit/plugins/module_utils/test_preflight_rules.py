@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import types
 import typing as t
 
 import pytest
@@ -54,24 +53,6 @@ def test_models_that_do_not_fit_into_memory_are_a_warning() -> None:
     (found,) = rules.of_memory({"model-b": GIB, "model-a": GIB}, 2 * GIB - 1)
     assert found.severity == "warning"
     assert found.problem == "the models model-a, model-b take 2.0 GiB, this host has 2.0 GiB of memory"
-
-
-@pytest.mark.parametrize(
-    ("gpus", "devices", "problem"),
-    [
-        ((), [], ""),
-        (("all",), [], ""),
-        (("0", "1"), [{"index": 0}, {"index": 1}], ""),
-        (("0", "1"), None, ""),
-        (("0", "3"), [{"index": 0}, {"index": 1}], "asks for GPU 3; this host has 0, 1"),
-        (("0",), [], "asks for GPU 0; this host has none"),
-    ],
-)
-def test_gpus_that_are_asked_for_are_there(
-    gpus: tuple[str, ...], devices: list[dict[str, int]] | None, problem: str
-) -> None:
-    spec = t.cast(Spec, types.SimpleNamespace(name="vllm", gpus=gpus))
-    assert [one.problem for one in rules.of_gpus(spec, devices)] == ([problem] if problem else [])
 
 
 @pytest.mark.parametrize(
