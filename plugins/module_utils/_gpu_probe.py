@@ -52,11 +52,13 @@ def _ask(timeout: float, root: str) -> t.Optional[bytes]:
     """What a child says, or None when it does not end in time. Raises OSError where there can be no child."""
     reading, writing = os.pipe()
     try:
-        child = os.fork()
-        if not child:
-            _answer(writing, root)
         try:
+            child = os.fork()
+            if not child:
+                _answer(writing, root)
+        finally:
             os.close(writing)
+        try:
             return _read(reading, time.monotonic() + timeout)
         finally:
             os.kill(child, signal.SIGKILL)

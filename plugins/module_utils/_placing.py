@@ -75,7 +75,11 @@ class Places:
 def _held_beside(specs: t.Mapping[str, Spec], layout: Layout) -> dict[str, str]:
     """Who holds a device, by its key, of the components that the request does not replace."""
     held = {}
-    for folder in _store.list_folder(layout.components):
+    try:
+        folders = _store.list_folder(layout.components)
+    except OSError as error:
+        raise _store.StoreError(f"{layout.components} cannot be read: {error.strerror}") from error
+    for folder in folders:
         if folder in specs:
             continue
         try:

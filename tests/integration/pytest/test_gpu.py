@@ -219,6 +219,18 @@ def test_a_driver_that_crashes_takes_only_the_child(sysfs: Sysfs, monkeypatch: p
     assert _gpu_probe.probe(60, str(sysfs.root)) == Found(None, "a GPU driver crashed the process that asked it")
 
 
+def test_a_host_that_has_no_process_left_is_told(sysfs: Sysfs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(os, "fork", full)
+    assert _gpu_probe.probe(60, str(sysfs.root)) == Found(
+        None, "the GPU drivers cannot be asked: Resource temporarily unavailable"
+    )
+    assert os.listdir("/proc/self/fd") == before
+
+
 # The agent's watch
 
 

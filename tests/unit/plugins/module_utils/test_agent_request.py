@@ -60,6 +60,10 @@ def test_a_worker_that_needs_a_model_and_gets_none_is_idle() -> None:
     assert install_worker(HIVE, "painter", name="painter").specs[-1].idle == ""
 
 
+def test_a_claim_on_gpus_is_the_one_that_was_given() -> None:
+    assert [install_worker(HIVE, "engine", gpus=gpus).specs[-1].gpus for gpus in ((), ("0", "2"))] == [(), ("0", "2")]
+
+
 def test_name_and_port_are_those_that_were_given() -> None:
     worker = install_worker(HIVE, "engine", name="second", port=8001).specs[-1]
     assert (worker.name, worker.type, worker.port) == ("second", "engine", 8001)
