@@ -40,10 +40,10 @@ seealso:
 """
 
 EXAMPLES = r"""
-# ansible.cfg
-callbacks_enabled: |
-  [defaults]
-  callbacks_enabled = rbee.fleet.report
+# In ansible.cfg:
+#
+#   [defaults]
+#   callbacks_enabled = rbee.fleet.report
 """
 
 import sys

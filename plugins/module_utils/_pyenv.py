@@ -54,7 +54,8 @@ def build_env(
         progress("making a virtual environment", 0, 0)
         job.uv("venv", "--relocatable", "--no-python-downloads", "--no-project", "--python", interpreter, dest)
         if env.requirements.strip():
-            doing = f"installing {len(_PIN.findall(env.requirements))} Python packages"
+            count = len(_PIN.findall(env.requirements))
+            doing = f"installing {count} Python package{'s' * (count != 1)}"
             progress(doing, 0, 0)
 
             def hear(line: str) -> None:

@@ -110,8 +110,8 @@ def test_what_uv_says_of_its_work_is_progress(uv: pathlib.Path, wheels: pathlib.
     said: list[str] = []
     env = PythonEnv(requirements="rbeeprobe==1.0\n")
     build_env(str(uv), str(tmp_path / "env"), env, PYTHON, lambda what, _done, _total: said.append(what))
-    assert said[:2] == ["making a virtual environment", "installing 1 Python packages"]
-    assert any(what.startswith("installing 1 Python packages: installed 1 package in ") for what in said)
+    assert said[:2] == ["making a virtual environment", "installing 1 Python package"]
+    assert any(what.startswith("installing 1 Python package: installed 1 package in ") for what in said)
 
 
 def test_an_empty_folder_is_filled(uv: pathlib.Path, tmp_path: pathlib.Path) -> None:
