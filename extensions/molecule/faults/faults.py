@@ -44,7 +44,7 @@ def before_an_install() -> None:
     wanted = {"queen": "changed", "hive-2": "unreachable", "hive-3": "unreachable"}
     expect("states", states(run), {name: wanted.get(name, "failed") for name in HOSTS})
     reasons = {
-        "hive-2": "timed out",
+        "hive-2": "port 22",
         "hive-3": "Host key verification failed",
         "hive-4": "sudo",
         "hive-5": "python",

@@ -70,7 +70,7 @@ class Load:
                 answer = connection.getresponse()
                 if answer.status != 200:
                     return f"answered {answer.status}: {answer.read()[:200]!r}"
-                events = [line.decode().strip() for line in answer if line.strip()]
+                events = [line.decode().strip() for line in answer if line.startswith(b"data: ")]
         except (OSError, http.client.HTTPException) as error:
             return f"{error!r} after {len(events)} events"
         if events[-1:] != ["data: [DONE]"]:
