@@ -20,12 +20,12 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceE
 COMPILE_TIMEOUT = 60  # seconds
 
 
-def fault(layout: Layout, digest: str) -> str:
+def fault(layout: Layout, digest: str, deep: bool = False) -> str:
     """Why the program is to be installed, or an empty string. digest: the wanted one; another than ours cannot be."""
     if digest != _bundle.digest_of(_bundle.NODE):
         return ""
     folder = layout.node(digest)
-    return _store.tree_fault(folder) or _owner_fault(os.path.join(folder, _bundle.NODE))
+    return _store.tree_fault(folder, deep) or _owner_fault(os.path.join(folder, _bundle.NODE))
 
 
 def _owner_fault(path: str) -> str:

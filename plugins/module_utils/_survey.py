@@ -329,9 +329,9 @@ def _host_plan(
     steps += [Step(FETCH, f"tool {name} {tools[name].release}") for name in lacking]
     if isinstance(manager, SupervisorManager) and serves and not manager.running():
         steps.append(Step(START, SUPERVISOR))
-    lost = _kept.fault(layout, request.program) if request.program and request.state == PRESENT else ""
-    if lost:
-        steps.append(Step(KEEP, f"program {_bundle.NODE} {request.program[:SHORT]} ({lost})"))
+    if request.program and request.state == PRESENT:
+        fault = _kept.fault(layout, request.program, request.deep)
+        steps += [Step(KEEP, f"program {_bundle.NODE} {request.program[:SHORT]} ({fault})")] if fault else []
     return Plan(HOST, tuple(steps))
 
 
