@@ -16,7 +16,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils import _needs, _store, _supply
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
-from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, Outcome, result
+from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, IGNORE, Outcome, result
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import SpecError, from_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
@@ -164,6 +164,8 @@ class ActionModule(ActionBase):
 def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str]) -> dict[str, t.Any]:
     """The arguments that leave only these kinds; none at all when the host has nothing of them."""
     if arguments.get("state") == ABSENT:
+        return {"kinds": sorted(kinds)}
+    if arguments.get("extra", IGNORE) != IGNORE:  # whether it has something of them that is not declared only it knows
         return {"kinds": sorted(kinds)}
     components = arguments.get("components") or ()
     for index, item in enumerate(components):

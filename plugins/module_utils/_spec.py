@@ -135,6 +135,21 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True)
+class Registered:
+    """A hive as the queen's register has it: how it is reached, and where on it the fleet is installed."""
+
+    hostname: str
+    prefix: str
+    scope: str = "system"
+    connection: str = "ssh"
+    ssh_user: str = ""
+    ssh_port: int = 22
+    hive_port: int = 8600
+    address: str = ""
+    auto_start: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Spec:
     """One component of one host.
 
@@ -145,6 +160,8 @@ class Spec:
     model: name of the model component on the same host whose files this one serves, or empty.
     served_name: the name clients use for that model.
     programs: command line of each program that people may call by hand, by the name it gets in the PATH.
+    declared: as JSON, the shortest entry of the configuration that declares a worker, and what names a model or a hive.
+    register: of the queen, the hives that are declared, by alias.
     """
 
     name: str
@@ -167,6 +184,8 @@ class Spec:
     model: str = ""
     served_name: str = ""
     programs: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    declared: str = ""
+    register: t.Mapping[str, Registered] = dataclasses.field(default_factory=dict)
 
 
 def with_arguments(spec: Spec, arguments: t.Sequence[str]) -> Spec:

@@ -121,7 +121,26 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
     )
     spec = _component(fleet, _entry(catalog, _spec.QUEEN), _spec.QUEEN)
     return dataclasses.replace(
-        spec, address=queen.bind, port=queen.port, files=spec.files + render(gateway), auto_start=queen.auto_start
+        spec,
+        address=queen.bind,
+        port=queen.port,
+        files=spec.files + render(gateway),
+        auto_start=queen.auto_start,
+        register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
+    )
+
+
+def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
+    return _spec.Registered(
+        hostname=hive.hostname,
+        prefix=fleet.prefix,
+        scope=fleet.scope,
+        connection=hive.connection,
+        ssh_user=hive.ssh_user,
+        ssh_port=hive.ssh_port,
+        hive_port=hive.hive_port,
+        address=hive.address,
+        auto_start=hive.auto_start,
     )
 
 
@@ -147,6 +166,7 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
         port=hive.hive_port,
         auto_start=hive.auto_start,
         files=(*spec.files, known),
+        declared=json.dumps({"alias": hive.alias}),
     )
 
 
@@ -188,7 +208,17 @@ def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry
         idle=_idle(worker, entry),
         model=model_component(worker.model) if worker.model else "",
         served_name=worker.model,
+        declared=json.dumps(declared_worker(worker, entry), sort_keys=True),
     )
+
+
+def declared_worker(worker: _fleet.Worker, entry: Entry) -> dict[str, t.Any]:
+    """The shortest entry of a hive's ``workers`` that means this worker, as a table."""
+    usual = _fleet.Worker(type=worker.type, name=worker.type, version=entry.latest, port=entry.port)
+    given = {field.name: getattr(worker, field.name) for field in dataclasses.fields(worker)}
+    own = {name: value for name, value in given.items() if value and value != getattr(usual, name)}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
+    return {"type": worker.type, **plain}
 
 
 def _idle(worker: _fleet.Worker, entry: Entry) -> str:
@@ -210,6 +240,7 @@ def _model(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
         version=source.revision or source.sha256[:12],
         variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
         served_name=model.name,
+        declared=json.dumps({"name": model.name}),
     )
 
 

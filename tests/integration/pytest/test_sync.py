@@ -1,0 +1,113 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook sync on a fleet that install made: what people do to a host by hand is named, and undone."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port, snapshot
+from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, Machine, machine
+
+pytestmark = NEEDS
+
+RBEE = """
+    fleet = {{ name = "play", fetch = "controller", scope = "user", prefix = "{prefix}" }}
+    queen = {{ mode = "attached-hive", attached_hive_alias = "desk", port = {queen} }}
+    """
+HIVES = """
+    # the desk
+    [[hive]]
+    alias = "desk"
+    hostname = "localhost"
+    hive_port = {hive}
+    workers = ["engine"]  # one of each
+    """
+
+
+class Fleet:
+    """A hive on this machine that is its queen's, too."""
+
+    def __init__(self, found: Machine) -> None:
+        self.machine, self.prefix = found, found.prefix
+        found.write("rbee.yml", "plugin: rbee.fleet.hives\n")
+        found.write("rbee.conf", RBEE.format(prefix=found.prefix, **found.ports))
+        self.declare()
+
+    def declare(self, text: str = HIVES) -> None:
+        self.machine.write("hives.conf", text.format(**self.machine.ports))
+
+    def sync(self, *options: str) -> tuple[int, dict[str, t.Any]]:
+        """The exit code, and the result file."""
+        done = self.machine.play("rbee.fleet.sync", "-i", "rbee.yml", *options)
+        sys.stdout.write(done.stdout + done.stderr)  # shown when the test fails
+        assert "Traceback" not in done.stderr
+        return done.returncode, json.loads((self.machine.folder / ".rbee" / "last-sync.json").read_text())
+
+    def check(self, *options: str) -> set[str]:
+        """What differs, as component and kind, by a dry run that changes nothing."""
+        before = self.snapshot()
+        status, found = self.sync("--check", "--diff", *options)
+        assert self.snapshot() == before
+        assert status == (2 if found["drift"] else 0) and not found["failures"]
+        assert found["result"] == ("drift" if found["drift"] else "clean")
+        return kinds(found["drift"])
+
+    def repair(self, *options: str) -> set[str]:
+        """What a run repairs, after which nothing differs."""
+        status, found = self.sync(*options)
+        assert status == 0 and found["result"] == "clean", found
+        assert self.check() == set()
+        return kinds(found["drift"])
+
+    def hive(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What a person types on the machine."""
+        program = self.machine.folder / ".local" / "bin" / "rbee-hive"
+        environment = {**os.environ, "HOME": str(self.machine.folder)}
+        return subprocess.run([program, *words], env=environment, capture_output=True, text=True, check=False)
+
+    def snapshot(self) -> dict[str, tuple[t.Any, ...]]:
+        """Everything of the fleet on this machine, but for what the components themselves write into their logs."""
+        found = snapshot(self.prefix)
+        return {path: what for path, what in found.items() if not path.startswith("supervisor/log/")}
+
+    def current(self, name: str) -> pathlib.Path:
+        return (self.prefix / "components" / name / "current").resolve()
+
+
+def kinds(drift: t.Iterable[t.Mapping[str, str]]) -> set[str]:
+    return {f"{item['component']} {item['kind']}" for item in drift}
+
+
+@pytest.fixture(scope="module")
+def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Fleet]:
+    """An installed fleet, which every test leaves as it is declared."""
+    with machine(supervisor_environment) as found:
+        fleet = Fleet(found)
+        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+        yield fleet
+        assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
+
+
+def test_what_was_just_installed_has_no_drift(fleet: Fleet) -> None:
+    assert fleet.check() == set()
+    assert fleet.repair() == set()
+
+
+def test_a_worker_that_was_installed_by_hand(fleet: Fleet) -> None:
+    port = free_port()
+    done = fleet.hive("install-worker", "engine", "--name", "spare", "--port", str(port))
+    assert done.returncode == 0, done.stderr
+    assert fleet.check() == {"spare extra"}
+    status, found = fleet.sync()
+    assert (status, found["result"]) == (0, "drift")
+    assert fleet.check() == {"spare extra"}
+    assert fleet.check("-e", "rbee_extra=remove") == {"spare extra"}
+    assert fleet.repair("-e", "rbee_extra=remove") == {"spare extra"}
