@@ -113,7 +113,7 @@ def _configuration(target: Target, seen: Observed, known: Receipt, receipt: Rece
 def _settings(target: Target, known: Receipt, receipt: Receipt) -> t.Iterator[Drift]:
     """What another generation has that the recorded one has not."""
     if target.spec.kind == QUEEN:
-        yield Drift(GATEWAY, "her hives, workers or settings are others now")
+        yield Drift(GATEWAY, "her map of hives and workers is out of date")
         return
     explained = known.get("release") != receipt.get("release")
     old, new = known.get("declared") or {}, receipt.get("declared") or {}

@@ -111,3 +111,18 @@ def test_a_worker_that_was_installed_by_hand(fleet: Fleet) -> None:
     assert fleet.check() == {"spare extra"}
     assert fleet.check("-e", "rbee_extra=remove") == {"spare extra"}
     assert fleet.repair("-e", "rbee_extra=remove") == {"spare extra"}
+
+
+def test_what_is_adopted_is_declared_and_the_rest_of_the_file_stays(fleet: Fleet) -> None:
+    port = free_port()
+    assert fleet.hive("install-worker", "engine", "--name", "spare", "--port", str(port)).returncode == 0
+    path = fleet.machine.folder / "hives.conf"
+    before = path.read_text()
+    status, found = fleet.sync("--check", "-e", "rbee_extra=adopt")
+    assert (status, kinds(found["drift"])) == (2, {"spare extra"})
+    assert path.read_text() == before
+    assert fleet.repair("-e", "rbee_extra=adopt") == {"queen gateway"}
+    entry = f', {{ type = "engine", name = "spare", port = {port} }}'
+    assert path.read_text() == before.replace('["engine"', f'["engine"{entry}')
+    fleet.declare()
+    assert fleet.repair("-e", "rbee_extra=remove") == {"spare extra", "queen gateway"}
