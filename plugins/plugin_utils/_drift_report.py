@@ -86,7 +86,7 @@ def _gone(
 ) -> None:
     where = {"host": name, "component": ""}
     trouble = _trouble(name, found)
-    if _is_forgotten(found):
+    if _is_forgotten(found) and not found["done"]:
         said = found["reason"] or "nothing of this fleet is left there"
         notes.append({**where, "kind": DEPARTED, "detail": f"{said}; {'would be ' if check else ''}forgotten"})
     elif not found["found"] and not found["reason"]:

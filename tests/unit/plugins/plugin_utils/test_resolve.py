@@ -174,3 +174,31 @@ def test_the_source_of_a_model(plans: Plans, declared: str, source: Source) -> N
 
 def test_tools_are_those_that_the_catalog_has(parse: Parse, engines: Catalog) -> None:
     assert [(tool.name, tool.kind, tool.command) for tool in tools(parse(), engines)] == [("uv", "tool", ())]
+
+
+def test_a_worker_carries_the_shortest_entry_that_declares_it(plans: Plans) -> None:
+    entry = '{ type = "comfyui", name = "second", version = "1.0", port = 9000, args = ["-v"], env = { A = "1" } }'
+    found = plans(hives=f'{REMOTE}workers = ["comfyui", {entry}]\n')
+    assert json.loads(spec(found, "gpu-1", "comfyui").declared) == {"type": "comfyui"}
+    assert json.loads(spec(found, "gpu-1", "second").declared) == {
+        "type": "comfyui",
+        "name": "second",
+        "version": "1.0",
+        "port": 9000,
+        "args": ["-v"],
+        "env": {"A": "1"},
+    }
+    assert json.loads(spec(found, "gpu-1", "hive").declared) == {"alias": "gpu-1"}
+
+
+def test_the_queen_carries_the_register_of_the_hives(plans: Plans) -> None:
+    found = plans(hives=f'{REMOTE}ssh_user = "ops"\nhive_port = 8601\n')
+    assert to_dict(spec(found, "queen", "queen").register) == {
+        "gpu-1": {
+            "hostname": "10.0.0.1",
+            "address": "10.0.0.1",
+            "ssh_user": "ops",
+            "hive_port": 8601,
+            "prefix": "/opt/rbee",
+        }
+    }
