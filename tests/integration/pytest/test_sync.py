@@ -13,6 +13,7 @@ import sys
 import typing as t
 
 import pytest
+from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port, snapshot
 from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, Machine, machine
 
@@ -35,8 +36,9 @@ HIVES = """
 class Fleet:
     """A hive on this machine that is its queen's, too."""
 
-    def __init__(self, found: Machine) -> None:
+    def __init__(self, found: Machine, supervisor: pathlib.Path) -> None:
         self.machine, self.prefix = found, found.prefix
+        self.manager = SupervisorManager(str(found.prefix), str(supervisor))
         found.write("rbee.yml", "plugin: rbee.fleet.hives\n")
         found.write("rbee.conf", RBEE.format(prefix=found.prefix, **found.ports))
         self.declare()
@@ -90,7 +92,7 @@ def kinds(drift: t.Iterable[t.Mapping[str, str]]) -> set[str]:
 def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Fleet]:
     """An installed fleet, which every test leaves as it is declared."""
     with machine(supervisor_environment) as found:
-        fleet = Fleet(found)
+        fleet = Fleet(found, supervisor_environment)
         assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
         yield fleet
         assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
@@ -126,3 +128,59 @@ def test_what_is_adopted_is_declared_and_the_rest_of_the_file_stays(fleet: Fleet
     assert path.read_text() == before.replace('["engine"', f'["engine"{entry}')
     fleet.declare()
     assert fleet.repair("-e", "rbee_extra=remove") == {"spare extra", "queen gateway"}
+
+
+def test_what_people_do_by_hand_is_named_and_undone(fleet: Fleet) -> None:
+    fleet.manager.stop("engine")
+    with open(fleet.manager.unit_path("hive"), "a") as unit:
+        unit.write("; a note\n")
+    (fleet.current("queen") / "files" / "haproxy.cfg").write_text("# nothing\n")
+    wanted = {"engine stopped", "hive modified", "queen modified"}
+    assert fleet.check() == wanted
+    assert fleet.repair() == wanted
+
+
+def test_what_the_configuration_says_now_is_named_and_done(fleet: Fleet) -> None:
+    port = free_port()
+    fleet.declare(HIVES.replace('["engine"]', f'[{{{{ type = "engine", args = ["hello"] }}}}, {{{{ type = "engine", name = "b", port = {port} }}}}]'))
+    wanted = {"engine arguments", "b missing", "queen gateway"}
+    assert fleet.check() == wanted
+    assert fleet.repair() == wanted
+    assert fleet.machine.get("engine", "/")[1] == "hello"
+    fleet.declare()
+    assert fleet.repair("-e", "rbee_extra=remove") == {"engine arguments", "b extra", "queen gateway"}
+
+
+def test_a_stop_is_a_hold_that_is_told_and_not_undone(fleet: Fleet) -> None:
+    assert fleet.machine.changes("rbee.fleet.stop", "-i", "rbee.yml", "--tags", "workers") == 1
+    status, found = fleet.sync()
+    assert (status, found["result"], found["drift"]) == (0, "clean", [])
+    assert kinds(found["notes"]) == {"engine held"}
+    assert fleet.machine.get("engine", "/")[0] == 0
+    assert fleet.machine.changes("rbee.fleet.start", "-i", "rbee.yml") == 1
+
+
+def test_a_host_that_cannot_be_reached_is_a_failure_and_no_drift(fleet: Fleet) -> None:
+    far = f'[[hive]]\nalias = "far"\nhostname = "127.0.0.1"\nconnection = "ssh"\nssh_port = {free_port()}\nhive_port = 8601\n'
+    fleet.declare(HIVES + far)
+    status, found = fleet.sync("--check")
+    assert (status, found["result"]) == (2, "failed")
+    assert [item["host"] for item in found["failures"]] == ["far"]
+    assert kinds(found["drift"]) == {"queen gateway"}
+    fleet.declare()
+
+
+def test_a_hive_that_left_is_told_until_it_is_forgotten(fleet: Fleet) -> None:
+    path = fleet.prefix / "components" / "queen" / "receipt.json"
+    receipt = json.loads(path.read_text())
+    gone = {**receipt["register"]["desk"], "hostname": "127.0.0.1", "connection": "ssh", "ssh_port": free_port()}
+    renamed = {**receipt["register"]["desk"]}
+    path.write_text(json.dumps({**receipt, "register": {**receipt["register"], "gone": gone, "old-desk": renamed}}))
+    status, found = fleet.sync("--check")
+    assert (status, found["result"], kinds(found["drift"])) == (2, "drift", {" unreachable"})
+    assert kinds(found["notes"]) == {" departed"}
+    status, found = fleet.sync("-e", "rbee_extra=remove")
+    assert (status, found["result"]) == (2, "failed")
+    assert "rbee_forget=gone" in found["failures"][0]["reason"]
+    assert fleet.repair("-e", "rbee_forget=gone") == {"queen changed"}
+    assert list(json.loads(path.read_text())["register"]) == ["desk"]
