@@ -33,12 +33,10 @@ class ActionModule(ActionBase):
             }
         )
         hostvars, register = task_vars["hostvars"], options["register"]
-        found = {
-            str(host): _components(hostvars[host].get(register)) for host in task_vars["ansible_play_hosts_all"]
-        }
+        found = {str(host): _components(hostvars[host].get(register)) for host in task_vars["ansible_play_hosts_all"]}
         gone = {}
         for item in map(plain, options["departed"]):
-            own = hostvars[item["alias"]] if item["alias"] in hostvars else {}
+            own = hostvars[item["alias"]] if item["alias"] in hostvars else {}  # noqa: SIM401  # get() raises nothing
             components = _components(own.get(register))
             if not item["reason"] and is_hive(components):
                 gone[item["alias"]] = Departed(item["entry"], tuple(components))

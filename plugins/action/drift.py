@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
 
 def _found(item: dict[str, t.Any], hostvars: t.Any) -> dict[str, t.Any]:
     """What the tasks on a hive that has left registered there."""
-    own = hostvars[item["alias"]] if item["alias"] in hostvars else {}
+    own = hostvars[item["alias"]] if item["alias"] in hostvars else {}  # noqa: SIM401  # get() raises nothing
     return {
         **item,
         "found": plain(own.get("rbee_found")),

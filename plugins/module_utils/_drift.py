@@ -120,7 +120,9 @@ def _settings(target: Target, known: Receipt, receipt: Receipt) -> t.Iterator[Dr
     words = [key for key in _ARGUMENTS if old.get(key) != new.get(key)]
     if known.get("served_name") != receipt.get("served_name"):
         explained = True
-        yield Drift(OTHER_MODEL, f"{known.get('served_name') or 'none'} instead of {receipt.get('served_name') or 'none'}")
+        yield Drift(
+            OTHER_MODEL, f"{known.get('served_name') or 'none'} instead of {receipt.get('served_name') or 'none'}"
+        )
     elif known.get("model") != receipt.get("model"):
         explained = True
         yield Drift(OTHER_MODEL, f"{known.get('model') or 'none'} instead of {receipt.get('model') or 'none'}")

@@ -49,7 +49,7 @@ class Request:
 
     specs: the desired components; with ``absent`` they may be empty. tools: what an installation may need.
     kinds: of components that ``absent`` and ``present`` apply to. names: components that the state applies to. Either
-    is empty for all. stage: bring what a host needs and switch nothing, where a worker has to leave the rotation for it.
+    is empty for all. stage: bring what a host needs and switch nothing, where a worker has to leave the rotation.
     extra: with ``present``, what becomes of components of the fleet that are not in specs.
     forget: aliases that the queen's register loses, unless they are declared.
     purge: with a removal, data and models too. force: install again what is there.

@@ -308,7 +308,9 @@ def _port_fault(
     fault, holder = _host.port_fault(spec.address, spec.port), extra.on_port(spec.port)
     if fault and holder and request.extra == REMOVE:
         return ""  # it goes first
-    return f"port {spec.port} is taken by {holder}, which is not declared; remove it, or declare it" if holder else fault
+    return (
+        f"port {spec.port} is taken by {holder}, which is not declared; remove it, or declare it" if holder else fault
+    )
 
 
 def _generation_fault(target: Target, layout: Layout, account: str) -> str:

@@ -46,8 +46,8 @@ options:
     default: []
 notes:
   - Needs the Python package C(tomlkit) on the controller, and files in TOML 1.0.
-  - A file is replaced in one rename, with its mode and owner, and where a link leads. An edit that is interrupted leaves
-    the old file.
+  - A file is replaced in one rename, keeps its mode and owner, and is edited where a link leads. An edit that is
+    interrupted leaves the old file.
 seealso:
   - module: rbee.fleet.config
 """

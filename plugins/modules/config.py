@@ -12,10 +12,10 @@ version_added: 0.1.0
 author:
   - rbee.fleet contributors (@rbee-fleet)
 description:
-  - Adds hives, workers and models to C(hives.conf) and C(models.conf), or removes them. Everything else in the files
-    stays as it is, byte for byte, with comments, order and formatting.
-  - The configuration is checked as it will be, with all its rules. A mistake is reported as by the inventory plugin, and
-    then nothing is written.
+  - Adds hives, workers and models to C(hives.conf) and C(models.conf), or removes them. Everything else in the
+    files stays as it is, byte for byte, with comments, order and formatting.
+  - The configuration is checked as it will be, with all its rules. A mistake is reported as by the inventory plugin,
+    and then nothing is written.
   - Runs on the controller and connects to no host.
 extends_documentation_fragment:
   - rbee.fleet.attributes
@@ -58,8 +58,8 @@ options:
     default: []
 notes:
   - Needs the Python package C(tomlkit) on the controller, and files in TOML 1.0.
-  - A file is replaced in one rename, with its mode and owner, and where a link leads. An edit that is interrupted leaves
-    the old file.
+  - A file is replaced in one rename, keeps its mode and owner, and is edited where a link leads. An edit that is
+    interrupted leaves the old file.
 seealso:
   - plugin: rbee.fleet.hives
     plugin_type: inventory

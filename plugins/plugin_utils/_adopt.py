@@ -82,7 +82,9 @@ class Adoption:
     def _hive(self, alias: str, gone: Departed) -> Table | None:
         entry = gone.entry
         if (entry["scope"], entry["prefix"]) != (self._fleet.scope, self._fleet.prefix):
-            self.notes.append(f"{alias}: not adopted, since it is installed in {entry['prefix']}, {entry['scope']} scope")
+            self.notes.append(
+                f"{alias}: not adopted, since it is installed in {entry['prefix']}, {entry['scope']} scope"
+            )
             return None
         usual = {field.name: field.default for field in dataclasses.fields(Hive)}
         local = entry["hostname"].lower() == "localhost"

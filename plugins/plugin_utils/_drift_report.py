@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._drift import NOTES
-from ansible_collections.rbee.fleet.plugins.module_utils._request import BROKEN, EXTRA, HOST
+from ansible_collections.rbee.fleet.plugins.module_utils._request import BROKEN, EXTRA
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
 

@@ -95,7 +95,8 @@ def _with_table(text: str, kind: str, entry: Table) -> str:
             if table == entry:
                 return text
             raise EditError(
-                f"{FILES[kind]}: there is already a {kind} {entry[KEYS[kind]]!r}, and it differs; edit or remove it first"
+                f"{FILES[kind]}: there is already a {kind} {entry[KEYS[kind]]!r}, and it differs;"
+                f" edit or remove it first"
             )
     if (kind,) in _parse(text, FILES[kind]).spans:  # all in one array
         document = _faithful(text, FILES[kind])
@@ -150,7 +151,8 @@ def _workers(text: str, alias: str, worker: str | Table, present: bool) -> str:
         if _full(workers[at]) == _full(worker):
             return text
         raise EditError(
-            f"{HIVES}: hive {alias} has a worker {entry_name(worker)!r} already, and it differs; edit or remove it first"
+            f"{HIVES}: hive {alias} has a worker {entry_name(worker)!r} already, and it differs;"
+            f" edit or remove it first"
         )
     if at is None and not present:
         return text

@@ -184,13 +184,24 @@ def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dic
         for name, entry in types
     }
     models = {model.name: _spec.to_dict(_model(fleet, model)) for model in fleet.models if model.name in hive.models}
-    return {
-        "fleet": fleet.name,
-        "scope": fleet.scope,
-        "tools": _spec.to_dict(tools(fleet, catalog)),
-        "models": models,
-        "workers": workers,
-    }
+    known: dict[str, t.Any] = _portable(
+        {
+            "fleet": fleet.name,
+            "scope": fleet.scope,
+            "tools": _spec.to_dict(tools(fleet, catalog)),
+            "models": models,
+            "workers": workers,
+        }
+    )
+    return known
+
+
+def _portable(value: t.Any) -> t.Any:
+    """Without the folders of this controller: whoever runs the next one has the same files elsewhere."""
+    if isinstance(value, dict):
+        plain = {key: _portable(item) for key, item in value.items()}
+        return plain | {"path": posixpath.basename(plain["path"])} if {"path", "sha256"} <= plain.keys() else plain
+    return [_portable(item) for item in value] if isinstance(value, list) else value
 
 
 def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> _spec.Spec:

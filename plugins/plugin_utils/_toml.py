@@ -35,8 +35,8 @@ _SPACE = re.compile(r"[ \t]*")
 class Document:
     """A parsed file.
 
-    lines: 1-based line by path, for example ``("hive", 0, "workers", 1, "port")``. spans: where the pair of a key begins
-    and ends, in letters of the text with line feeds as line ends.
+    lines: 1-based line by path, for example ``("hive", 0, "workers", 1, "port")``. spans: where the pair of a key
+    begins and ends, in letters of the text with line feeds as line ends.
     """
 
     name: str

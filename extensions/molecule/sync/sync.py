@@ -38,7 +38,9 @@ def play(folder: pathlib.Path, playbook: str, *options: str) -> int:
             socket.unlink()
     environment = {**os.environ, "ANSIBLE_PRIVATE_KEY_FILE": str(PLACE / "id_ed25519"), "ANSIBLE_SSH_COMMON_ARGS": SSH}
     command = ["ansible-playbook", "-i", str(folder / "rbee.yml"), f"rbee.fleet.{playbook}", *options]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     sys.stdout.write(f"{' '.join(command[3:])}: {done.returncode}\n")
     if "Traceback" in done.stdout or done.returncode not in (0, 2):
         raise SystemExit(done.stdout)
@@ -82,7 +84,9 @@ def a_worker_by_hand() -> None:
     """It is named, adopted with all comments kept, and served by the queen."""
     declared = (OURS / "hives.conf").read_text()
     on("hive-2", "rbee-hive", "install-worker", "stand-in", "--name", "spare", "--port", "9001", "--model", "parrot")
-    trees = {host: on(host, "find", "/opt/rbee", "/etc/systemd/system", "-ls") for host in ("queen", "hive-1", "hive-2")}
+    trees = {
+        host: on(host, "find", "/opt/rbee", "/etc/systemd/system", "-ls") for host in ("queen", "hive-1", "hive-2")
+    }
     run = sync(OURS, "--check", "--diff")
     expect("a check", (run.status, run.report["result"], run.drift), (2, "drift", {"hive-2 spare extra"}))
     for host, tree in trees.items():
@@ -118,7 +122,9 @@ def a_hive_that_leaves() -> None:
     expect("a sync that only reports it", (run.status, run.report["result"]), (0, "drift"))
     fault("cut", "hive-2")
     run = sync(THEIRS, "--check", "--diff")
-    expect("a check that cannot reach it", (run.status, run.drift, run.report["failures"]), (2, {"hive-2 unreachable"}, []))
+    expect(
+        "a check that cannot reach it", (run.status, run.drift, run.report["failures"]), (2, {"hive-2 unreachable"}, [])
+    )
     run = sync(THEIRS, "-e", "rbee_extra=remove", "-e", "rbee_purge=true")
     expect("a removal that cannot reach it", (run.status, run.report["result"]), (2, "failed"))
     fault("heal", "hive-2")

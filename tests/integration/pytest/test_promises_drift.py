@@ -23,7 +23,10 @@ def kinds(answer: Answer) -> dict[str, list[str]]:
 
 
 def test_what_is_extra_is_only_told_until_it_is_to_go(host: Host) -> None:
-    declared, extra = host.worker("declared"), dataclasses.replace(host.worker("extra"), declared='{"type": "stand-in"}')
+    declared, extra = (
+        host.worker("declared"),
+        dataclasses.replace(host.worker("extra"), declared='{"type": "stand-in"}'),
+    )
     host.run(declared, extra)
     before = host.snapshot()
     told = host.check(declared, extra="report")
@@ -65,7 +68,10 @@ def test_the_port_of_what_goes_is_free_for_what_comes(host: Host) -> None:
     host.run(old)
     new = host.worker("new", port=old.port)
     refused = host.run(new, extra="report")
-    assert refused.of("new")["reason"] == f"port {old.port} is taken by old, which is not declared; remove it, or declare it"
+    assert (
+        refused.of("new")["reason"]
+        == f"port {old.port} is taken by old, which is not declared; remove it, or declare it"
+    )
     dry = host.check(new, extra="remove")
     done = host.run(new, extra="remove")
     assert done.states == {"new": "installed", "old": "removed"}
@@ -94,7 +100,7 @@ def test_kinds_and_names_narrow_what_is_extra(host: Host) -> None:
 
 
 def test_each_kind_of_change_by_hand_is_named_and_undone(host: Host) -> None:
-    specs = stopped, edited, bare = host.worker("stopped"), host.worker("edited"), host.worker("bare")
+    specs = host.worker("stopped"), host.worker("edited"), host.worker("bare")
     host.run(*specs)
     host.manager.stop("stopped")
     (pathlib.Path(host.layout.current("edited")).resolve() / "files" / "greeting").write_text("mine")

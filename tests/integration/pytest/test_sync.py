@@ -142,7 +142,12 @@ def test_what_people_do_by_hand_is_named_and_undone(fleet: Fleet) -> None:
 
 def test_what_the_configuration_says_now_is_named_and_done(fleet: Fleet) -> None:
     port = free_port()
-    fleet.declare(HIVES.replace('["engine"]', f'[{{{{ type = "engine", args = ["hello"] }}}}, {{{{ type = "engine", name = "b", port = {port} }}}}]'))
+    fleet.declare(
+        HIVES.replace(
+            '["engine"]',
+            f'[{{{{ type = "engine", args = ["hello"] }}}}, {{{{ type = "engine", name = "b", port = {port} }}}}]',
+        )
+    )
     wanted = {"engine arguments", "b missing", "queen gateway"}
     assert fleet.check() == wanted
     assert fleet.repair() == wanted
@@ -161,8 +166,8 @@ def test_a_stop_is_a_hold_that_is_told_and_not_undone(fleet: Fleet) -> None:
 
 
 def test_a_host_that_cannot_be_reached_is_a_failure_and_no_drift(fleet: Fleet) -> None:
-    far = f'[[hive]]\nalias = "far"\nhostname = "127.0.0.1"\nconnection = "ssh"\nssh_port = {free_port()}\nhive_port = 8601\n'
-    fleet.declare(HIVES + far)
+    far = 'alias = "far"\nhostname = "127.0.0.1"\nconnection = "ssh"\nhive_port = 8601\n'
+    fleet.declare(f"{HIVES}\n[[hive]]\n{far}ssh_port = {free_port()}\n")
     status, found = fleet.sync("--check")
     assert (status, found["result"]) == (2, "failed")
     assert [item["host"] for item in found["failures"]] == ["far"]

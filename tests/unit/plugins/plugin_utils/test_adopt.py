@@ -28,11 +28,22 @@ ENTRY = {
 def worker(version: str = "2.0", **declared: t.Any) -> dict[str, t.Any]:
     entry = {"type": "llama-cpp", **declared}
     drift = [{"kind": "extra", "detail": ""}]
-    return {"name": entry.get("name", "llama-cpp"), "kind": "worker", "version": version, "declared": entry, "drift": drift}
+    return {
+        "name": entry.get("name", "llama-cpp"),
+        "kind": "worker",
+        "version": version,
+        "declared": entry,
+        "drift": drift,
+    }
 
 
 def model(name: str) -> dict[str, t.Any]:
-    return {"name": f"model-{name}", "kind": "model", "declared": {"name": name}, "drift": [{"kind": "left", "detail": ""}]}
+    return {
+        "name": f"model-{name}",
+        "kind": "model",
+        "declared": {"name": name},
+        "drift": [{"kind": "left", "detail": ""}],
+    }
 
 
 @pytest.fixture
@@ -52,7 +63,9 @@ def test_a_worker_is_its_shortest_entry(adopt: t.Any) -> None:
 
 def test_a_version_is_named_where_it_is_not_the_newest(adopt: t.Any) -> None:
     assert adopt(worker("1.0")).change.workers == {"gpu-1": ({"type": "llama-cpp", "version": "1.0"},)}
-    assert adopt({**worker(), "declared": {"type": "llama-cpp", "version": "2.0"}}).change.workers == {"gpu-1": ("llama-cpp",)}
+    assert adopt({**worker(), "declared": {"type": "llama-cpp", "version": "2.0"}}).change.workers == {
+        "gpu-1": ("llama-cpp",)
+    }
 
 
 def test_what_cannot_be_declared_is_named(adopt: t.Any) -> None:

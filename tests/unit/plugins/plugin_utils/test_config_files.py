@@ -50,7 +50,9 @@ def test_a_mistake_writes_nothing(folder: pathlib.Path) -> None:
     assert sorted(os.listdir(folder)) == ["hives.conf", "rbee.conf"]
 
 
-def test_a_file_keeps_its_mode_and_a_link_its_place(folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_file_keeps_its_mode_and_a_link_its_place(
+    folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     real = tmp_path_factory.mktemp("shared") / "fleet.toml"
     (folder / "hives.conf").rename(real)
     real.chmod(0o640)

@@ -21,7 +21,12 @@ GPU = {
     "auto_start": True,
 }
 DESK = {**GPU, "hostname": "localhost", "connection": "local", "ssh_user": ""}
-QUEEN = {"ansible_connection": "ssh", "ansible_host": "192.168.1.99", "ansible_port": 22, "rbee_fleet": {"scope": "system"}}
+QUEEN = {
+    "ansible_connection": "ssh",
+    "ansible_host": "192.168.1.99",
+    "ansible_port": 22,
+    "rbee_fleet": {"scope": "system"},
+}
 
 
 def names(found: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:

@@ -57,7 +57,9 @@ def test_a_check_says_what_differs_and_a_run_what_became_of_it() -> None:
 
 
 def test_a_failure_is_told_apart_from_drift() -> None:
-    found = report(worker("a", "failed", MISSING, reason="port taken"), check=False, far={"unreachable": True, "msg": "no route"})
+    found = report(
+        worker("a", "failed", MISSING, reason="port taken"), check=False, far={"unreachable": True, "msg": "no route"}
+    )
     assert found["result"] == "failed"
     assert now(found) == {"gpu-1 a missing": "failed"}
     assert found["failures"] == [

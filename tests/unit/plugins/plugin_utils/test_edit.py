@@ -99,7 +99,10 @@ def test_what_is_there_as_it_shall_be_is_not_edited() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (Change(workers={"gpu-1": ({"type": "vllm", "port": 1},)}), "hive gpu-1 has a worker 'vllm' already, and it differs"),
+        (
+            Change(workers={"gpu-1": ({"type": "vllm", "port": 1},)}),
+            "hive gpu-1 has a worker 'vllm' already, and it differs",
+        ),
         (Change(workers={"gpu-9": ("vllm",)}), "there is no hive 'gpu-9'"),
         (Change(hives=({**HIVE, "alias": "gpu-1"},)), "there is already a hive 'gpu-1', and it differs"),
     ],
@@ -147,7 +150,13 @@ def test_without_tomlkit_the_message_says_what_to_install(monkeypatch: pytest.Mo
 # Properties
 
 WORKERS = st.sampled_from(
-    ['"{0}"', "'{0}'", '{{ type = "t", name = "{0}" }}', '{{type="t",name="{0}",env={{A="[#]"}}}}', '{{ type = "{0}" , port = 0x1F }}']
+    [
+        '"{0}"',
+        "'{0}'",
+        '{{ type = "t", name = "{0}" }}',
+        '{{type="t",name="{0}",env={{A="[#]"}}}}',
+        '{{ type = "{0}" , port = 0x1F }}',
+    ]
 )
 COMMENTS = st.sampled_from(["", " # note", " # [[hive]] ,", "#}]"])
 BLANKS = st.sampled_from(["", "\n", "# about the next\n", "\n\n# x\n\n", "  \n"])
@@ -205,6 +214,8 @@ def test_a_removal_keeps_every_comment_about_others(text: str, number: int) -> N
         return
     new = add(text, present=False, hives=({"alias": f"h{number}"},))
     assert data(new.removeprefix("\ufeff")).get("hive", []) == [hive for at, hive in enumerate(before) if at != number]
-    assert new.count("# about the next") >= text.count("# about the next") - text.split("alias")[number + 1].count("about")
+    assert new.count("# about the next") >= text.count("# about the next") - text.split("alias")[number + 1].count(
+        "about"
+    )
     rest = iter(text)
     assert all(letter in rest for letter in new)

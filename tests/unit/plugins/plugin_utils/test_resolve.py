@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source, Spec, to_dict
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Release
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
 
@@ -202,3 +202,13 @@ def test_the_queen_carries_the_register_of_the_hives(plans: Plans) -> None:
             "prefix": "/opt/rbee",
         }
     }
+
+
+def test_what_the_agent_knows_is_the_same_from_whichever_folder_it_was_installed(engines: Catalog) -> None:
+    model = MODELS.replace('"/srv/small.gguf"', '"small.gguf"')
+    texts = {"hives.conf": REMOTE + 'models = ["small"]\n', "models.conf": model}
+    known = [
+        files(spec(resolve(_config.parse(texts, engines, folder), engines), "gpu-1", "hive"))["catalog.json"]
+        for folder in ("/home/me/fleet", "/srv/ci/fleet")
+    ]
+    assert known[0] == known[1] and "small.gguf" in known[0]
