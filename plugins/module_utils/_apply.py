@@ -24,6 +24,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _store,
     _supply,
 )
+from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import UV
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN, HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._journal import Journal
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM
@@ -48,7 +49,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._service import Service
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
-from ansible_collections.rbee.fleet.plugins.module_utils._survey import UV, Survey, supply_of
+from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, supply_of
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT, Target, fill
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
 

@@ -21,14 +21,12 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._drift import Drift, drift_of, drift_of_extra, drift_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._extra import Extra, observed
+from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import SUPERVISOR, plan_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST, Need
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
-    ACCOUNT,
     FETCH,
-    FOLDERS,
-    START,
     TEARDOWN,
     Observed,
     Plan,
@@ -51,7 +49,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager, ServiceState
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Source, Spec
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Spec
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
 from ansible_collections.rbee.fleet.plugins.module_utils._target import (
@@ -68,7 +66,6 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import MARK
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
 
-UV, SUPERVISOR = "uv", "supervisor"
 MINIMUM_PYTHON = ">=3.9"
 PROBE_TIMEOUT = 2.0  # seconds for one look at a component that is running
 PATIENCE = 10.0  # seconds for a second look at one that should be ready by now, before it counts as hanging
@@ -163,7 +160,7 @@ def survey(request: Request) -> Survey:
         plans = {name: staged(plan, targets[name], seen[name], request.force) for name, plan in plans.items()}
     sources = [targets[name].build.source for name, plan in plans.items() if plan.has(FETCH)]
     serves = any(plans[name].steps for name in plans if targets[name].has_service)
-    host_plan = _host_plan(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
+    host_plan = plan_of_host(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
     kinds = {spec.name: spec.kind for spec in request.specs}
     asked = {name: fault for name, fault in faults.items() if request.asks_for(name, kinds.get(name, ""))}
     for name, receipt in extra.receipts.items():
@@ -323,39 +320,6 @@ def _generation_fault(target: Target, layout: Layout, account: str) -> str:
     if not os.path.isdir(data):
         return "data folder missing"
     return "" if _host.may_write(account, data) else "data folder of another user"
-
-
-def _host_plan(
-    request: Request,
-    layout: Layout,
-    facts: HostFacts,
-    manager: ServiceManager,
-    tools: t.Mapping[str, Build],
-    sources: t.Sequence[Source],
-    serves: bool,
-) -> Plan:
-    """sources: what is to be fetched. serves: whether anything is to be done to a service."""
-    steps = []
-    if not all(os.path.isdir(path) for path in layout.folders):
-        steps.append(Step(FOLDERS, layout.prefix))
-    if request.scope == SYSTEM and not _host.account_exists(facts.account):
-        steps.append(Step(ACCOUNT, facts.account))
-    hub = request.fetch == FROM_HOST and any(source.kind == HUGGINGFACE for source in sources)
-    wanted = [HUGGINGFACE] if hub else []
-    wanted += [SUPERVISOR] if isinstance(manager, SupervisorManager) and serves else []
-    missing = sorted({*wanted, *([UV] if wanted or any(source.env for source in sources) else [])} - set(tools))
-    if missing:
-        raise _host.HostError(
-            f"this host needs {' and '.join(missing)}: pass the tools that the inventory has (rbee_tools)"
-        )
-    lacking = [name for name in wanted if _store.tree_fault(tools[name].path)]
-    builds = any(source.env for source in (*sources, *(tools[name].source for name in lacking)))
-    if builds and _store.tree_fault(tools[UV].path):
-        lacking.insert(0, UV)
-    steps += [Step(FETCH, f"tool {name} {tools[name].release}") for name in lacking]
-    if isinstance(manager, SupervisorManager) and serves and not manager.running():
-        steps.append(Step(START, SUPERVISOR))
-    return Plan(HOST, tuple(steps))
 
 
 def _survey_absent(
