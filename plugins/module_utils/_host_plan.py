@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host needs before any of its components: folders, the account, tools, a service manager that runs. Reads only."""
+"""What a host needs before any of its components: folders, account, tools, a service manager that runs. Reads only."""
 
 from __future__ import annotations
 
