@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.rbee.fleet.plugins.filter.departed import departed
 
-ENTRY = {"hostname": "h2", "prefix": "/opt/rbee", "scope": "system", "connection": "ssh", "ssh_user": "", "ssh_port": 22}
+ENTRY = {"hostname": "h2", "prefix": "/p/q", "scope": "system", "connection": "ssh", "ssh_user": "", "ssh_port": 22}
 
 
 def test_hosts_are_told_apart_by_how_the_inventory_reaches_them() -> None:
