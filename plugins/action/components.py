@@ -17,7 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible_collections.rbee.fleet.plugins.module_utils import _bundle, _events, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
-from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, Outcome, result
+from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, IGNORE, Outcome, result
 from ansible_collections.rbee.fleet.plugins.modules.components import argument_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _kept_program, _live, _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
@@ -199,6 +199,8 @@ def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:
 def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str]) -> dict[str, t.Any]:
     """The arguments that leave only these kinds; none at all when the host has nothing of them."""
     if arguments.get("state") == ABSENT:
+        return {"kinds": sorted(kinds)}
+    if arguments.get("extra", IGNORE) != IGNORE:  # whether it has something of them that is not declared only it knows
         return {"kinds": sorted(kinds)}
     components = arguments.get("components") or ()
     for index, item in enumerate(components):

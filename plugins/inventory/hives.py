@@ -97,10 +97,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             # Shown apart: ansible-core repeats the text of the exception, and before 2.19 runs its lines together.
             self.display.error(f"{mistakes}:\n{error}", wrap_text=False)
             raise AnsibleParserError(f"{mistakes}, listed above; nothing was touched.") from None
-        self._populate(fleet, catalog)
+        self._populate(fleet, catalog, folder)
 
-    def _populate(self, fleet: _fleet.Fleet, catalog: t.Any) -> None:
-        common = {"rbee_fleet": _settings(fleet), "rbee_tools": to_dict(tools(fleet, catalog))}
+    def _populate(self, fleet: _fleet.Fleet, catalog: t.Any, folder: str) -> None:
+        common = {"rbee_fleet": _settings(fleet, folder), "rbee_tools": to_dict(tools(fleet, catalog))}
         reached: dict[str, _fleet.Queen | _fleet.Hive] = {fleet.queen_host: fleet.queen}
         reached.update({hive.alias: hive for hive in fleet.hives})
         for host, plan in resolve(fleet, catalog).items():
@@ -138,8 +138,10 @@ def _group(of: str, name: str) -> str:
     return f"rbee_{of}_" + re.sub(r"[^a-z0-9]", "_", name.lower())
 
 
-def _settings(fleet: _fleet.Fleet) -> dict[str, t.Any]:
+def _settings(fleet: _fleet.Fleet, folder: str) -> dict[str, t.Any]:
+    """folder: of the configuration, for the commands that edit it."""
     return {
+        "folder": folder,
         "name": fleet.name,
         "scope": fleet.scope,
         "prefix": fleet.prefix,

@@ -15,6 +15,7 @@ The specifications are those of the controller for this hive: address, default p
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import typing as t
 
@@ -62,6 +63,7 @@ def install_worker(
     entry = known[type_name]
     spec = dataclasses.replace(from_dict(entry["spec"]), name=name, gpus=gpus)
     specs: tuple[Spec, ...] = ()
+    default_port = spec.port
     if port:
         spec = dataclasses.replace(spec, port=port)
     if model:
@@ -79,6 +81,10 @@ def install_worker(
         specs = (served,)
     elif entry["model"] == "required":
         spec = dataclasses.replace(spec, idle="no model")
+    # What the same worker would be in the configuration, so that sync knows how to put it there.
+    own = {"name": name if name != type_name else "", "port": port if port != default_port else 0, "model": model}
+    declared = {"type": type_name, **{key: value for key, value in own.items() if value}}
+    spec = dataclasses.replace(spec, declared=json.dumps(declared, sort_keys=True))
     _check_free(hive, spec)
     return _request_of(hive, _request.PRESENT, specs=(*specs, spec))
 

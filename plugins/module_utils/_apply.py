@@ -26,6 +26,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _store,
     _supply,
 )
+from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import UV
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN, HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._journal import Journal
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM
@@ -48,8 +49,9 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 from ansible_collections.rbee.fleet.plugins.module_utils._rotation import Rotation, RotationError
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress, SourceError
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
-from ansible_collections.rbee.fleet.plugins.module_utils._survey import UV, Survey, supply_of
+from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, supply_of
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT, Target, fill
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
 
@@ -170,7 +172,7 @@ class Apply:
         outcome = self.outcomes[name]
         started = time.monotonic()
         with self._recorded(outcome):
-            if self._request.state == "absent":
+            if name not in self._survey.targets:
                 self._remove(name, outcome)
             else:
                 self._converge(self._survey.targets[name], outcome)
@@ -215,6 +217,9 @@ class Apply:
         """Wait for what this one needs from its neighbours: its model, and a release that another one brings."""
         spec, build = target.spec, target.build
         for name, plan in self._survey.plans.items():
+            if name not in self._survey.targets:
+                self._await_port(name, spec.port)
+                continue
             brings = plan.has(_plan.FETCH) and self._survey.targets[name].build.path == build.path
             if name != spec.name and (name == spec.model or brings):
                 if not self._staged[name].is_set():
@@ -222,6 +227,13 @@ class Apply:
                 self._staged[name].wait()
                 if build.path not in self._brought if brings else self.outcomes[name].state in BROKEN:
                     raise ApplyError(f"needs {name}, which failed: {self.outcomes[name].reason}")
+
+    def _await_port(self, name: str, port: int) -> None:
+        """Wait for the end of a component that is removed, where it listens on a port that another is to have."""
+        if port and self._survey.plans[name].steps and self._survey.receipts[name].get("port") == port:
+            self._staged[name].wait()
+            if self.outcomes[name].state in BROKEN:
+                raise ApplyError(f"needs port {port} of {name}, which stays: {self.outcomes[name].reason}")
 
     def _take(self, step: Step, target: Target) -> None:
         spec, manager, layout = target.spec, self._manager, self._layout
@@ -334,15 +346,21 @@ class Apply:
                 self._gate(name, receipt, target.spec.health.timeout)
 
     def _remove(self, name: str, outcome: Outcome) -> None:
-        for step in self._survey.plans[name].steps:
-            self._say(name, step)
-            if step.name == _plan.STOP:
-                self._manager.stop(name)
-            elif step.name == _plan.DISABLE:
-                self._manager.disable(name)
-            elif step.name == _plan.REMOVE:
-                receipt = self._survey.seen[name].receipt or {}
-                outcome.kept += _remove.remove(self._layout, self._manager, name, receipt, self._request.purge)
+        receipt = self._survey.seen[name].receipt or {}
+        with contextlib.ExitStack() as drained:
+            for step in self._survey.plans[name].steps:
+                self._say(name, step)
+                if step.name == _plan.DRAIN:
+                    drained.enter_context(
+                        self._rotation.left(outcome, receipt.get("port", 0), Service.drain_timeout, returns=False)
+                    )
+                elif step.name == _plan.STOP:
+                    self._manager.stop(name)
+                elif step.name == _plan.DISABLE:
+                    self._manager.disable(name)
+                elif step.name == _plan.REMOVE:
+                    drained.close()
+                    outcome.kept += _remove.remove(self._layout, self._manager, name, receipt, self._request.purge)
 
     # Reporting
 

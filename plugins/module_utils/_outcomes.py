@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _host, _lock, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._request import (
+    EXTRA,
     FAILED,
     HOST,
     INSTALLED,
@@ -19,6 +21,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import QUEEN
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey
 from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
 
@@ -48,13 +51,16 @@ def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
     """One outcome a component with what the plan says, before anything is done; also the answer of a dry run."""
     found = {HOST: Outcome(HOST, HOST, steps=[str(step) for step in survey.host_plan.steps])}
     found[HOST].changed = survey.host_plan.changes
+    found[HOST].drift = [dataclasses.asdict(item) for item in survey.drift.get(HOST, ())]
     for name, plan in survey.plans.items():
         receipt = survey.receipts.get(name, {})
         seen = survey.seen[name]
         outcome = Outcome(name, receipt.get("kind", ""), changed=plan.changes, steps=[str(step) for step in plan.steps])
         describe(outcome, receipt)
-        if request.state == "absent":
-            outcome.state = REMOVED
+        outcome.drift = [dataclasses.asdict(item) for item in survey.drift.get(name, ())]
+        if name not in survey.targets:
+            outcome.state = REMOVED if plan.steps else EXTRA
+            outcome.declared = dict(receipt.get("declared") or {})
         elif plan.changes:
             outcome.state = INSTALLED if seen.receipt is None else UPDATED
         if receipt.get("idle"):
@@ -66,8 +72,10 @@ def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
     return found
 
 
-def with_standing(survey: Survey, answer: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The answer, with what the order of an upgrade depends on."""
+def completed(survey: Survey, answer: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The answer, with what the order of an upgrade depends on, and with the hives that the queen knows."""
+    if "register" in survey.receipts.get(QUEEN, {}):
+        answer["register"] = survey.receipts[QUEEN]["register"]
     if survey.standing is not None:
         answer.update(standing=dict(survey.standing), staged=survey.staged)
     return answer

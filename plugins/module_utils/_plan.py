@@ -41,7 +41,8 @@ class Observed:
     receipt: the record of the last install that was completed, or None. current, previous: generation names or "".
     release_fault: why the wanted release cannot be used as it is ("missing", "modified: PATH"), or "".
     generation_fault: the same for the wanted generation. unit: the installed unit's text, or None.
-    active, enabled: state of the service. healthy: None when it was not asked. links: those to make or to remove.
+    active, enabled: state of the service. healthy: None when it was not asked. hung: it is not, and waiting for it is
+    in vain. links: those to make or to remove.
     fault: why the component must not be touched at all, or "".
     """
 
@@ -54,6 +55,7 @@ class Observed:
     active: bool = False
     enabled: bool = False
     healthy: t.Optional[bool] = None
+    hung: bool = False
     links: tuple[str, ...] = ()
     fault: str = ""
 
@@ -117,7 +119,7 @@ def _service_steps(target: Target, seen: Observed, force: bool) -> list[Step]:
     stale = switches or rewrites_unit or unfinished or bool(seen.release_fault)
     if seen.active and spec.idle:
         steps.append(Step(STOP, f"idle: {spec.idle}"))
-    elif seen.active and stale:
+    elif seen.active and (stale or seen.hung):
         steps.append(Step(RELOAD if _reloadable(target, seen, rewrites_unit, force) else RESTART, "service"))
     elif runs and not seen.active:
         steps.append(Step(START, "service"))
@@ -148,6 +150,7 @@ def _reloadable(target: Target, seen: Observed, rewrites_unit: bool, force: bool
         target.spec.service.reload_signal
         and not rewrites_unit
         and not force
+        and not seen.hung
         and not seen.release_fault
         and seen.generation_fault in ("", "missing")  # what a person changed may be what runs
         and known.get("start") == start_digest(target)
@@ -159,9 +162,14 @@ def start_digest(target: Target) -> str:
     return digest([target.contents[path].text for path in (START_SCRIPT, SECRETS) if path in target.contents])
 
 
-def staged(plan: Plan, force: bool) -> Plan:
-    """What a plan brings, without what it does to anything that runs. force: it is brought again later."""
-    return Plan(plan.name, tuple(step for step in plan.steps if step.name in (FETCH, WRITE) and not force))
+def staged(plan: Plan, target: Target, seen: Observed, force: bool) -> Plan:
+    """What a plan brings, without what it does to anything that runs. force: it is brought again later.
+
+    What would repair a tree in use is left for later too: once it is there, nothing tells that what runs is older.
+    """
+    in_use = seen.current == target.generation or seen.release_fault not in ("", "missing")
+    kept = () if force or in_use else (FETCH, WRITE)
+    return Plan(plan.name, tuple(step for step in plan.steps if step.name in kept))
 
 
 def standing(
@@ -182,9 +190,14 @@ def standing(
     return out
 
 
-def plan_absent(seen: Observed, name: str) -> Plan:
-    """The steps that remove a component; nothing when there is nothing of it."""
+def plan_absent(seen: Observed, name: str, drain: int = 0) -> Plan:
+    """The steps that remove a component; nothing when there is nothing of it.
+
+    drain: seconds for the requests at work on what serves; 0 ends them.
+    """
     steps: list[Step] = []
+    if drain and serves(seen):
+        steps.append(Step(DRAIN, f"requests at work, up to {drain} s"))
     if seen.active:
         steps.append(Step(STOP, "service"))
     if seen.enabled:
@@ -226,5 +239,10 @@ def steps_include(steps: t.Iterable[Step], *names: str) -> bool:
 
 def differs(old: t.Mapping[str, t.Any], new: t.Mapping[str, t.Any]) -> bool:
     """Whether two receipts say something different; keys that only tell when and by whom do not count."""
+    return bool(differing(old, new))
+
+
+def differing(old: t.Mapping[str, t.Any], new: t.Mapping[str, t.Any]) -> list[str]:
+    """The keys in which two receipts say something different."""
     passing = {"time", "controller", "held", "previous"}
-    return any(old.get(key) != new.get(key) for key in {*old, *new} - passing)
+    return sorted(key for key in {*old, *new} - passing if old.get(key) != new.get(key))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import typing as t
 
@@ -13,6 +15,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import start_digest
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import without_secrets
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import Registered
 from ansible_collections.rbee.fleet.plugins.module_utils._target import DESCRIPTION, Target
 
 
@@ -57,7 +60,21 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
         )
         if spec.gpus:
             receipt["gpus"] = list(spec.gpus)
+    if spec.declared:
+        receipt["declared"] = json.loads(spec.declared)
     return receipt
+
+
+def with_register(
+    receipt: t.Mapping[str, t.Any],
+    register: t.Mapping[str, Registered],
+    old: t.Mapping[str, t.Any],
+    forget: t.Collection[str],
+) -> dict[str, t.Any]:
+    """The queen's receipt with the hives she knows: those of her *old* receipt, and those that are declared now."""
+    known = {alias: entry for alias, entry in old.get("register", {}).items() if alias not in forget}
+    known.update({alias: dataclasses.asdict(entry) for alias, entry in register.items()})
+    return {**receipt, "register": known} if known else dict(receipt)
 
 
 def receipts_on(layout: Layout) -> dict[str, dict[str, t.Any]]:

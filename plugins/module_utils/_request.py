@@ -30,8 +30,13 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
 PRESENT, ABSENT, STARTED, STOPPED = "present", "absent", "started", "stopped"
 STATES = (PRESENT, ABSENT, STARTED, STOPPED)
 
+# What becomes of components of the fleet that are on the host and not declared
+IGNORE, REPORT, REMOVE = "ignore", "report", "remove"
+EXTRAS = (IGNORE, REPORT, REMOVE)
+
 # What a run did with a component
 OK, INSTALLED, UPDATED, REMOVED = "ok", "installed", "updated", "removed"
+EXTRA = "extra"  # there, not declared, and left alone
 ROLLED_BACK, FAILED = "rolled-back", "failed"
 BROKEN = frozenset({ROLLED_BACK, FAILED})
 
@@ -43,9 +48,11 @@ class Request:
     """One task's work on one host.
 
     specs: the desired components; with ``absent`` they may be empty. tools: what an installation may need.
-    kinds: of the components that ``absent`` without names removes. names: components that the state applies to, empty
-    for all. stage: bring what a host needs and switch nothing, where a worker has to leave the rotation for it.
-    purge: with ``absent``, data and models too. force: install again what is there.
+    kinds: of components that ``absent`` and ``present`` apply to. names: components that the state applies to. Either
+    is empty for all. stage: bring what a host needs and switch nothing, where a worker has to leave the rotation.
+    extra: with ``present``, what becomes of components of the fleet that are not in specs.
+    forget: aliases that the queen's register loses, unless they are declared.
+    purge: with a removal, data and models too. force: install again what is there.
     deep: compare digests, not only sizes and times. secrets: value by name. fetch: who fetches what is lacking.
     supplies: what the controller has brought, by id of the need. lock_timeout: seconds to wait for another run.
     program: digest of the program that the host shall keep for the next run, empty for none.
@@ -60,6 +67,8 @@ class Request:
     kinds: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     stage: bool = False
+    extra: str = IGNORE
+    forget: tuple[str, ...] = ()
     purge: bool = False
     force: bool = False
     deep: bool = False
@@ -78,6 +87,10 @@ class Request:
             del data[passing]
         return digest(to_dict(data))
 
+    def asks_for(self, name: str, kind: str) -> bool:
+        """Whether the state applies to a component."""
+        return (not self.names or name in self.names) and (not self.kinds or kind in self.kinds)
+
 
 @dataclasses.dataclass
 class Outcome:
@@ -85,6 +98,8 @@ class Outcome:
 
     steps: what was done, or in check mode what would be. reason: of a failure or a rollback, or why it is idle.
     logs: last lines of a service that did not become healthy. seconds: spent on it.
+    drift: how it differed from what is declared, as ``_drift`` has it. declared: of what is extra, its entry in the
+    configuration.
     """
 
     name: str
@@ -102,6 +117,8 @@ class Outcome:
     port: int = 0
     model: str = ""
     kept: list[str] = dataclasses.field(default_factory=list)
+    drift: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    declared: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -111,7 +128,7 @@ def parse(arguments: t.Mapping[str, t.Any]) -> Request:
     values["specs"] = tuple(from_dict(item) for item in arguments.get("components") or ())
     tools = (from_dict(item) for item in arguments.get("tools") or ())
     values["tools"] = {tool.name: tool for tool in tools}
-    for name in ("kinds", "names"):
+    for name in ("kinds", "names", "forget"):
         values[name] = tuple(str(item) for item in values.get(name) or ())
     values["secrets"] = {str(key): str(item) for key, item in (values.get("secrets") or {}).items()}
     values["supplies"] = supplies_from(values.get("supplies") or {})
@@ -126,6 +143,8 @@ def check(request: Request) -> None:
         raise SpecError(f"scope is {request.scope!r}, expected {SYSTEM} or {USER}")
     if not re.fullmatch(r"(/[^/]+){2,}", request.prefix):  # an uninstall empties it
         raise SpecError(f"prefix is {request.prefix!r}, expected an absolute path of two folders or more")
+    if request.extra not in EXTRAS:
+        raise SpecError(f"extra is {request.extra!r}, expected one of {', '.join(EXTRAS)}")
     if request.fetch not in (FROM_HOST, FROM_CONTROLLER):
         raise SpecError(f"fetch is {request.fetch!r}, expected {FROM_HOST} or {FROM_CONTROLLER}")
     names = [spec.name for spec in request.specs]

@@ -65,10 +65,11 @@ class Rotation:
             self._first[name].set()
 
     @contextlib.contextmanager
-    def left(self, outcome: Outcome, port: int, timeout: float) -> t.Iterator[None]:
+    def left(self, outcome: Outcome, port: int, timeout: float, returns: bool = True) -> t.Iterator[None]:
         """Keep a worker out of the rotation while the block runs; one of a model at a time.
 
         outcome: what becomes of the worker. port: where it listens now. timeout: seconds for the requests it works on.
+        returns: whether it comes back, so that the queen is given the time to see it again.
         """
         for event in self._first.values():
             event.wait()
@@ -77,7 +78,7 @@ class Rotation:
             if model in self._fallen:
                 raise RotationError(f"kept as it is, because {self._fallen[model]}, which serves {model} too, broke")
             try:
-                with self._out(outcome.name, port, timeout):
+                with self._out(outcome.name, port, timeout, returns):
                     yield
             except BaseException:
                 self._fallen[model] = outcome.name
@@ -86,7 +87,7 @@ class Rotation:
                 self._fallen[model] = outcome.name
 
     @contextlib.contextmanager
-    def _out(self, name: str, port: int, timeout: float) -> t.Iterator[None]:
+    def _out(self, name: str, port: int, timeout: float, returns: bool) -> t.Iterator[None]:
         receipts = receipts_on(self._layout).values()
         agent = next((item for item in receipts if (item.get("kind"), item.get("fleet")) == (HIVE, self._fleet)), None)
         if agent is None:
@@ -98,7 +99,7 @@ class Rotation:
             if told:
                 _await_end(port, timeout)
             yield
-        if told:
+        if told and returns:
             heard(lambda: _answered(where, name), SETTLED)
 
 

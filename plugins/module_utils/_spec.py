@@ -135,6 +135,21 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True)
+class Registered:
+    """A hive as the queen's register has it: how it is reached, and where on it the fleet is installed."""
+
+    hostname: str
+    prefix: str
+    scope: str = "system"
+    connection: str = "ssh"
+    ssh_user: str = ""
+    ssh_port: int = 22
+    hive_port: int = 8600
+    address: str = ""
+    auto_start: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Spec:
     """One component of one host.
 
@@ -147,6 +162,8 @@ class Spec:
     gpus: what it has for itself: numbers of GPUs as text, or ``all``; the host puts their identities in their place.
     Empty: every GPU that no other component claims.
     programs: command line of each program that people may call by hand, by the name it gets in the PATH.
+    declared: as JSON, the shortest entry of the configuration that declares a worker, and what names a model or a hive.
+    register: of the queen, the hives that are declared, by alias.
     """
 
     name: str
@@ -170,6 +187,8 @@ class Spec:
     served_name: str = ""
     programs: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     gpus: tuple[str, ...] = ()
+    declared: str = ""
+    register: t.Mapping[str, Registered] = dataclasses.field(default_factory=dict)
 
 
 def with_arguments(spec: Spec, arguments: t.Sequence[str]) -> Spec:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import (
@@ -14,23 +15,20 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _health,
     _host,
     _interpreter,
-    _kept,
     _links,
     _manager,
     _placing,
     _ports,
     _store,
 )
-from ansible_collections.rbee.fleet.plugins.module_utils._digest import SHORT
+from ansible_collections.rbee.fleet.plugins.module_utils._drift import Drift, drift_of, drift_of_extra, drift_of_host
+from ansible_collections.rbee.fleet.plugins.module_utils._extra import Extra, observed
+from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import SUPERVISOR, plan_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST, Need
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
-    ACCOUNT,
     FETCH,
-    FOLDERS,
-    KEEP,
-    START,
     TEARDOWN,
     Observed,
     Plan,
@@ -41,11 +39,19 @@ from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     staged,
     standing,
 )
-from ansible_collections.rbee.fleet.plugins.module_utils._receipts import receipt_of, receipts_on
-from ansible_collections.rbee.fleet.plugins.module_utils._request import ABSENT, HOST, PRESENT, STARTED, Request
+from ansible_collections.rbee.fleet.plugins.module_utils._receipts import receipt_of, receipts_on, with_register
+from ansible_collections.rbee.fleet.plugins.module_utils._request import (
+    ABSENT,
+    HOST,
+    IGNORE,
+    PRESENT,
+    REMOVE,
+    STARTED,
+    Request,
+)
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager, ServiceState
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Source, Spec
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Spec
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
 from ansible_collections.rbee.fleet.plugins.module_utils._target import (
@@ -62,9 +68,9 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import MARK
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
 
-UV, SUPERVISOR = "uv", "supervisor"
 MINIMUM_PYTHON = ">=3.9"
 PROBE_TIMEOUT = 2.0  # seconds for one look at a component that is running
+PATIENCE = 10.0  # seconds for a second look at one that should be ready by now, before it counts as hanging
 
 
 @dataclasses.dataclass
@@ -74,6 +80,7 @@ class Survey:
     targets, seen, plans: by component name. faults: components that cannot be as declared here, and why.
     tools: those that may be needed, resolved. receipts: what shall be recorded of each component. host_plan: steps
     before any component's. standing: of a request that may stage. staged: the plans bring things and switch nothing.
+    drift: how each component differs from what is declared. What is extra has a receipt and a plan, and no target.
     """
 
     layout: Layout
@@ -88,6 +95,7 @@ class Survey:
     host_plan: Plan
     standing: t.Optional[t.Mapping[str, t.Any]] = None
     staged: bool = False
+    drift: t.Mapping[str, tuple[Drift, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def changes(self) -> bool:
@@ -114,48 +122,63 @@ def survey(request: Request) -> Survey:
         targets = _targets(request, layout, facts, manager, tools, faults)
     else:
         targets = _recorded_targets(request, layout, faults)
+    extra = Extra(request, layout, manager, receipts_on(layout) if request.extra != IGNORE else {})
     states = manager.states([name for name, target in targets.items() if target.has_service])
     trees: dict[str, str] = {}
     seen: dict[str, Observed] = {}
     plans: dict[str, Plan] = {}
     receipts: dict[str, t.Mapping[str, t.Any]] = {}
+    drift: dict[str, tuple[Drift, ...]] = {}
     brought: set[str] = set()  # releases that a component before this one fetches
     for name, target in targets.items():
         path = target.build.path
         if path not in trees:
             trees[path] = _store.tree_fault(path, request.deep)
-        observed = _observe(target, layout, manager, states.get(name, ServiceState()), trees[path], request)
+        found = _observe(target, layout, manager, states.get(name, ServiceState()), trees[path], request, extra)
         if target.spec.model in faults:
-            observed = Observed(fault=f"its model {target.spec.model}: {faults[target.spec.model]}")
-        if observed.fault:
-            faults[name] = observed.fault
+            found = Observed(fault=f"its model {target.spec.model}: {faults[target.spec.model]}")
+        if found.fault:
+            faults[name] = found.fault
         else:
-            seen[name] = observed
+            seen[name] = found
     if request.state == PRESENT:
         faults.update(_placing.kept(targets, faults, layout))
-        seen = {name: observed for name, observed in seen.items() if name not in faults}
-    for name, observed in seen.items():
+        seen = {name: found for name, found in seen.items() if name not in faults}
+    for name, found in seen.items():
         target, path = targets[name], targets[name].build.path
         # Starting and stopping installs nothing: what is recorded stays what it was.
-        receipts[name] = receipt_of(target, manager) if request.state == PRESENT else observed.receipt or {}
-        if request.names and name not in request.names:
+        known = found.receipt or {}
+        receipts[name] = receipt_of(target, manager) if request.state == PRESENT else known
+        if target.spec.kind == QUEEN and request.state == PRESENT:
+            receipts[name] = with_register(receipts[name], target.spec.register, known, request.forget)
+        if not request.asks_for(name, target.spec.kind):
             plans[name] = Plan(name)
         elif request.state == PRESENT:
-            plans[name] = plan_present(target, observed, receipts[name], request.force, path in brought)
+            plans[name] = plan_present(target, found, receipts[name], request.force, path in brought)
+            drift[name] = drift_of(target, found, plans[name], receipts[name])
             if plans[name].has(FETCH):
                 brought.add(path)
         else:
-            plans[name] = plan_running(target, observed, request.state == STARTED)
+            plans[name] = plan_running(target, found, request.state == STARTED)
     stands = standing(seen, plans, receipts) if request.stage else None
     is_staged = bool(stands and stands["leaving"])
     if stands is not None and is_staged:
         stands["queen"] = any(targets[name].spec.kind == QUEEN and plan.steps for name, plan in plans.items())
-        plans = {name: staged(plan, request.force) for name, plan in plans.items()}
+        plans = {name: staged(plan, targets[name], seen[name], request.force) for name, plan in plans.items()}
     sources = [targets[name].build.source for name, plan in plans.items() if plan.has(FETCH)]
     serves = any(plans[name].steps for name in plans if targets[name].has_service)
-    host_plan = _host_plan(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
-    asked = {name: fault for name, fault in faults.items() if not request.names or name in request.names}
-    return Survey(layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan, stands, is_staged)
+    host_plan = plan_of_host(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
+    kinds = {spec.name: spec.kind for spec in request.specs}
+    asked = {name: fault for name, fault in faults.items() if request.asks_for(name, kinds.get(name, ""))}
+    for name, receipt in extra.receipts.items():
+        seen[name], receipts[name] = extra.seen[name], receipt
+        plans[name] = Plan(name) if is_staged else extra.plans[name]
+        drift[name] = (drift_of_extra(receipt, request.purge),)
+    if request.state == PRESENT:
+        drift[HOST] = drift_of_host(host_plan, drift.values())
+    return Survey(
+        layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan, stands, is_staged, drift
+    )
 
 
 def supply_of(found: Survey, request: Request) -> Supply:
@@ -223,7 +246,13 @@ def _resolve(spec: Spec, facts: HostFacts, layout: Layout, receipt: t.Optional[t
 
 
 def _observe(
-    target: Target, layout: Layout, manager: ServiceManager, state: ServiceState, release_fault: str, request: Request
+    target: Target,
+    layout: Layout,
+    manager: ServiceManager,
+    state: ServiceState,
+    release_fault: str,
+    request: Request,
+    extra: Extra,
 ) -> Observed:
     spec = target.spec
     receipt = _store.read_json(layout.receipt(spec.name))
@@ -239,12 +268,15 @@ def _observe(
         return Observed(fault=f"{manager.unit_path(spec.name)} exists and is not ours; rename it or the component")
     if unit is not None and not layout.is_run_by(spec.name, unit):
         return Observed(fault=f"{manager.unit_path(spec.name)} runs a component of another prefix; choose another name")
-    fault = _links.fault(target.links) or _port_fault(target, layout, manager, state, receipt or {}, request)
+    fault = _links.fault(target.links) or _port_fault(target, layout, manager, state, receipt or {}, request, extra)
     if fault:
         return Observed(fault=fault)
-    healthy = None
+    healthy, hung = None, False
     if state.active and spec.health.path and receipt:
         healthy = _health.probe(health_url(receipt), PROBE_TIMEOUT).ok
+        if not healthy and time.time() - state.since > receipt.get("health_timeout", spec.health.timeout):
+            healthy = _health.probe(health_url(receipt), PATIENCE).ok
+            hung = not healthy
     return Observed(
         receipt=receipt,
         current=_store.link_target(layout.current(spec.name)),
@@ -255,6 +287,7 @@ def _observe(
         active=state.active,
         enabled=state.enabled,
         healthy=healthy,
+        hung=hung,
         links=_links.to_change(target.links, (receipt or {}).get("links", ())),
     )
 
@@ -266,6 +299,7 @@ def _port_fault(
     state: ServiceState,
     receipt: t.Mapping[str, t.Any],
     request: Request,
+    extra: Extra,
 ) -> str:
     """Why the component could not listen where it shall, or an empty string when it does or is not to be started."""
     spec = target.spec
@@ -277,6 +311,8 @@ def _port_fault(
         return ""
     if ours and (state.active or (isinstance(manager, SupervisorManager) and not manager.running())):
         return ""  # what a killed supervisord left may hold it, until the next one ends that
+    if request.extra == REMOVE and extra.on_port(spec.port):
+        return ""  # it goes first
 
     def holder() -> str:
         receipts = receipts_on(layout)
@@ -299,42 +335,6 @@ def _generation_fault(target: Target, layout: Layout, account: str) -> str:
     return "" if _host.may_write(account, data) else "data folder of another user"
 
 
-def _host_plan(
-    request: Request,
-    layout: Layout,
-    facts: HostFacts,
-    manager: ServiceManager,
-    tools: t.Mapping[str, Build],
-    sources: t.Sequence[Source],
-    serves: bool,
-) -> Plan:
-    """sources: what is to be fetched. serves: whether anything is to be done to a service."""
-    steps = []
-    if not all(os.path.isdir(path) for path in layout.folders):
-        steps.append(Step(FOLDERS, layout.prefix))
-    if request.scope == SYSTEM and not _host.account_exists(facts.account):
-        steps.append(Step(ACCOUNT, facts.account))
-    hub = request.fetch == FROM_HOST and any(source.kind == HUGGINGFACE for source in sources)
-    wanted = [HUGGINGFACE] if hub else []
-    wanted += [SUPERVISOR] if isinstance(manager, SupervisorManager) and serves else []
-    missing = sorted({*wanted, *([UV] if wanted or any(source.env for source in sources) else [])} - set(tools))
-    if missing:
-        raise _host.HostError(
-            f"this host needs {' and '.join(missing)}: pass the tools that the inventory has (rbee_tools)"
-        )
-    lacking = [name for name in wanted if _store.tree_fault(tools[name].path)]
-    builds = any(source.env for source in (*sources, *(tools[name].source for name in lacking)))
-    if builds and _store.tree_fault(tools[UV].path):
-        lacking.insert(0, UV)
-    steps += [Step(FETCH, f"tool {name} {tools[name].release}") for name in lacking]
-    if isinstance(manager, SupervisorManager) and serves and not manager.running():
-        steps.append(Step(START, SUPERVISOR))
-    if request.program and request.state == PRESENT:
-        fault = _kept.fault(layout, request.program, request.deep)
-        steps += [Step(KEEP, f"program {_bundle.NODE} {request.program[:SHORT]} ({fault})")] if fault else []
-    return Plan(HOST, tuple(steps))
-
-
 def _survey_absent(
     request: Request, layout: Layout, facts: HostFacts, manager: ServiceManager, tools: t.Mapping[str, Build]
 ) -> Survey:
@@ -343,25 +343,11 @@ def _survey_absent(
         name: receipt
         for name, receipt in receipts.items()
         if receipt.get("fleet") == request.fleet
-        and (not request.kinds or receipt.get("kind") in request.kinds)
-        and (not request.names or name in request.names)
+        and request.asks_for(name, str(receipt.get("kind")))
         and (receipt.get("kind") != MODEL or request.purge)
     }
-    states = manager.states([name for name, receipt in chosen.items() if "generation" in receipt])
-    seen, plans = {}, {}
-    for name, receipt in sorted(chosen.items()):
-        state = states.get(name, ServiceState())
-        unit = _store.read_text(manager.unit_path(name)) if "generation" in receipt else None
-        if unit is not None and not layout.is_run_by(name, unit):
-            unit, state = None, ServiceState()
-        seen[name] = Observed(
-            receipt=receipt,
-            current=_store.link_target(layout.current(name)),
-            unit=unit,
-            active=state.active,
-            enabled=state.enabled,
-        )
-        plans[name] = plan_absent(seen[name], name)
+    seen = observed(layout, manager, chosen)
+    plans = {name: plan_absent(found, name) for name, found in seen.items()}
     left = [
         receipt
         for name, receipt in receipts.items()

@@ -74,10 +74,26 @@ options:
     elements: str
     default: []
   kinds:
-    description: The kinds of components that O(state=absent) removes. Empty means all.
+    description: The kinds of components that O(state=present) and O(state=absent) apply to. Empty means all.
     type: list
     elements: str
     choices: [queen, hive, worker, model]
+    default: []
+  extra:
+    description:
+      - With O(state=present), what becomes of components of this fleet that are on the host and not among
+        O(components), for example a worker that was installed by hand, or one that has left the configuration.
+      - With V(ignore) the result does not mention them, with V(report) it has them in the state C(extra).
+      - With V(remove) they are removed, after the requests that they are working on. Models stay unless O(purge=true).
+    type: str
+    choices: [ignore, report, remove]
+    default: ignore
+  forget:
+    description:
+      - Hives that the queen's register is to lose. Those that are declared stay in it.
+      - Only where the queen is among O(components).
+    type: list
+    elements: str
     default: []
   stage:
     description:
@@ -102,7 +118,9 @@ options:
         type: str
         required: true
   purge:
-    description: With O(state=absent), remove models, data, and packages that were installed for the fleet, too.
+    description:
+      - With O(state=absent), remove models, data, and packages that were installed for the fleet, too.
+      - With O(extra=remove), the data of what is removed, and models that are not declared.
     type: bool
     default: false
   force:
@@ -220,7 +238,7 @@ components:
       type: str
       returned: always
     state:
-      description: One of C(ok), C(installed), C(updated), C(removed), C(rolled-back), C(failed).
+      description: One of C(ok), C(installed), C(updated), C(removed), C(extra), C(rolled-back), C(failed).
       type: str
       returned: always
     changed:
@@ -274,6 +292,20 @@ components:
       type: list
       elements: str
       returned: always
+    drift:
+      description:
+        - How it differed from what is declared before anything was done, with a C(kind) and a C(detail) each.
+        - The kinds are C(missing), C(extra), C(version), C(modified), C(stopped), C(unhealthy), C(model), C(arguments),
+          C(gateway), C(changed), and C(held) and C(left), which O(state=present) leaves as they are.
+      type: list
+      elements: dict
+      returned: always
+      sample: [{kind: version, detail: version 1.2 instead of 1.3}]
+    declared:
+      description: Of what is extra, the entry of the configuration that would declare it.
+      type: dict
+      returned: always
+      sample: {type: comfyui}
     seconds:
       description: Time spent on it.
       type: float
@@ -289,6 +321,12 @@ staged:
 standing:
   description: For M(rbee.fleet.waves), how many workers of the host serve each model, and how many have to leave.
   returned: with O(stage=true)
+  type: dict
+register:
+  description:
+    - The hives that the queen knows, by alias, with how they are reached and where the fleet is installed there. Those
+      that have left the configuration are in it until O(forget) names them.
+  returned: where the queen is among O(components)
   type: dict
 attached:
   description: Whether the task followed a process that an earlier one had started.
@@ -311,6 +349,8 @@ def argument_spec() -> dict[str, t.Any]:
         state=dict(type="str", choices=["present", "absent", "started", "stopped"], default="present"),
         names=dict(type="list", elements="str", default=[]),
         kinds=dict(type="list", elements="str", choices=["queen", "hive", "worker", "model"], default=[]),
+        extra=dict(type="str", choices=["ignore", "report", "remove"], default="ignore"),
+        forget=dict(type="list", elements="str", default=[]),
         stage=dict(type="bool", default=False),
         after=dict(
             type="dict",

@@ -123,8 +123,28 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         ),
         page=next((file.content for file in spec.files if file.path == PAGE), ""),
     )
-    files = tuple(file for file in spec.files if file.path != PAGE) + render(gateway)
-    return dataclasses.replace(spec, address=queen.bind, port=queen.port, files=files, auto_start=queen.auto_start)
+    return dataclasses.replace(
+        spec,
+        address=queen.bind,
+        port=queen.port,
+        files=tuple(file for file in spec.files if file.path != PAGE) + render(gateway),
+        auto_start=queen.auto_start,
+        register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
+    )
+
+
+def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
+    return _spec.Registered(
+        hostname=hive.hostname,
+        prefix=fleet.prefix,
+        scope=fleet.scope,
+        connection=hive.connection,
+        ssh_user=hive.ssh_user,
+        ssh_port=hive.ssh_port,
+        hive_port=hive.hive_port,
+        address=hive.address,
+        auto_start=hive.auto_start,
+    )
 
 
 def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> GatewayWorker:
@@ -149,6 +169,7 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
         port=hive.hive_port,
         auto_start=hive.auto_start,
         files=(*spec.files, known),
+        declared=json.dumps({"alias": hive.alias}),
     )
 
 
@@ -166,13 +187,24 @@ def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dic
         for name, entry in types
     }
     models = {model.name: _spec.to_dict(_model(fleet, model)) for model in fleet.models if model.name in hive.models}
-    return {
-        "fleet": fleet.name,
-        "scope": fleet.scope,
-        "tools": _spec.to_dict(tools(fleet, catalog)),
-        "models": models,
-        "workers": workers,
-    }
+    known: dict[str, t.Any] = _portable(
+        {
+            "fleet": fleet.name,
+            "scope": fleet.scope,
+            "tools": _spec.to_dict(tools(fleet, catalog)),
+            "models": models,
+            "workers": workers,
+        }
+    )
+    return known
+
+
+def _portable(value: t.Any) -> t.Any:
+    """Without the folders of this controller: whoever runs the next one has the same files elsewhere."""
+    if isinstance(value, dict):
+        plain = {key: _portable(item) for key, item in value.items()}
+        return plain | {"path": posixpath.basename(plain["path"])} if {"path", "sha256"} <= plain.keys() else plain
+    return [_portable(item) for item in value] if isinstance(value, list) else value
 
 
 def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> _spec.Spec:
@@ -191,7 +223,17 @@ def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry
         model=model_component(worker.model) if worker.model else "",
         served_name=worker.model,
         gpus=(worker.gpus,) if isinstance(worker.gpus, str) else tuple(str(number) for number in worker.gpus),
+        declared=json.dumps(declared_worker(worker, entry), sort_keys=True),
     )
+
+
+def declared_worker(worker: _fleet.Worker, entry: Entry) -> dict[str, t.Any]:
+    """The shortest entry of a hive's ``workers`` that means this worker, as a table."""
+    usual = _fleet.Worker(type=worker.type, name=worker.type, version=entry.latest, port=entry.port)
+    given = {field.name: getattr(worker, field.name) for field in dataclasses.fields(worker)}
+    own = {name: value for name, value in given.items() if value and value != getattr(usual, name)}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
+    return {"type": worker.type, **plain}
 
 
 def _idle(worker: _fleet.Worker, entry: Entry) -> str:
@@ -213,6 +255,7 @@ def _model(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
         version=source.revision or source.sha256[:12],
         variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
         served_name=model.name,
+        declared=json.dumps({"name": model.name}),
     )
 
 

@@ -33,11 +33,16 @@ _SPACE = re.compile(r"[ \t]*")
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """A parsed file. lines: 1-based line by path, for example ``("hive", 0, "workers", 1, "port")``."""
+    """A parsed file.
+
+    lines: 1-based line by path, for example ``("hive", 0, "workers", 1, "port")``. spans: where the pair of a key
+    begins and ends, in letters of the text with line feeds as line ends.
+    """
 
     name: str
     data: dict[str, t.Any]
     lines: dict[Path, int]
+    spans: dict[Path, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def line(self, path: Path) -> int:
         """The line of a path, or of the nearest thing around it that stands in the file."""
@@ -60,7 +65,7 @@ def parse(name: str, text: str) -> Document:
     scanner = _Scanner(text.replace("\r\n", "\n"))
     with contextlib.suppress(_Lost, RecursionError):  # the places found so far still serve
         scanner.document()
-    return Document(name, data, scanner.lines)
+    return Document(name, data, scanner.lines, scanner.spans)
 
 
 def _invalid(name: str, text: str, message: str) -> Mistake:
@@ -85,6 +90,7 @@ class _Scanner:
         self.text = text
         self.at = 0
         self.lines: dict[Path, int] = {}
+        self.spans: dict[Path, tuple[int, int]] = {}
         self._tables: dict[Path, int] = {}  # how many elements each array of tables has so far
         self._newlines = 0
         self._counted = 0
@@ -124,13 +130,14 @@ class _Scanner:
         return path
 
     def _pair(self, table: Path) -> None:
-        line = self._line()
+        line, start = self._line(), self.at
         for key in self._keys():
             table += (key,)
             self.lines.setdefault(table, line)
         self._expect("=")
         self._take(_SPACE)
         self._value(table)
+        self.spans[table] = (start, self.at)
 
     def _value(self, path: Path) -> None:
         first = self.text[self.at : self.at + 1]

@@ -155,6 +155,20 @@ def test_not_one_request_fails_while_workers_change_one_after_the_other(
     assert all(load.answers[version] for version in "12"), load.answers
 
 
+def test_not_one_request_fails_while_a_worker_that_nobody_declares_goes(
+    hives: list[Hive], serve: t.Callable[[], Queen]
+) -> None:
+    queen = serve()
+    with Load(queen.gateway.port, MODEL) as load:
+        wait_until(lambda: load.answers["1"] > 20)
+        answer = hives[1].install(extra="remove")
+        enough = load.count + 20
+        wait_until(lambda: load.count > enough)
+    assert answer.of("w")["state"] == "removed"
+    assert [step.split()[0] for step in answer.taken["w"]] == ["drain", "stop", "disable", "remove"]
+    assert load.failures == []
+
+
 def test_workers_of_one_model_on_one_host_take_turns(hives: list[Hive], tmp_path: pathlib.Path) -> None:
     hive, port = hives[0], free_port()
 

@@ -69,6 +69,11 @@ def test_a_removal_is_of_what_the_host_recorded_not_of_what_is_declared() -> Non
     assert arguments["kinds"] == ["queen"]
 
 
+def test_what_is_extra_is_known_to_the_host_alone() -> None:
+    (arguments,) = asked(["queen"], extra="report")
+    assert arguments["kinds"] == ["queen"] and "names" not in arguments
+
+
 @pytest.mark.parametrize(("run_tags", "tags"), [(["all"], TAGS), (["hives"], ["hives"]), (["workers"], [])])
 def test_tags_of_others_choose_nothing(run_tags: list[str], tags: list[str]) -> None:
     (arguments,) = asked(run_tags, tags)

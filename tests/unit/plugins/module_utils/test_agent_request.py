@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
@@ -48,6 +49,21 @@ def test_a_worker_is_what_the_controller_would_make_of_its_type() -> None:
     assert (worker.model, worker.served_name, worker.idle) == ("model-org--small", "org/small", "")
     assert worker.command == ("run", "-m", "{model_path}")
     assert list(request.tools) == ["uv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "declared"),
+    [
+        ({}, {"type": "engine"}),
+        ({"name": "engine", "port": 8000}, {"type": "engine"}),
+        (
+            {"name": "b", "port": 8001, "model": "org/small"},
+            {"type": "engine", "name": "b", "port": 8001, "model": "org/small"},
+        ),
+    ],
+)
+def test_a_worker_says_how_it_would_be_declared(options: dict[str, t.Any], declared: dict[str, t.Any]) -> None:
+    assert json.loads(install_worker(HIVE, "engine", **options).specs[-1].declared) == declared
 
 
 def test_a_build_with_a_command_of_its_own_serves_the_model_too() -> None:

@@ -345,6 +345,7 @@ def situations(draw: st.DrawFn) -> tuple[Target, Observed]:
     target, old = draw(TARGETS), draw(TARGETS)
     receipt = draw(st.sampled_from([None, receipt_of(target), receipt_of(old), {**receipt_of(old), "held": True}]))
     active = draw(st.booleans())
+    healthy = draw(st.booleans()) if active and target.spec.health.path else None
     return target, Observed(
         receipt=receipt,
         current=draw(st.sampled_from(["", old.generation, target.generation])),
@@ -353,7 +354,8 @@ def situations(draw: st.DrawFn) -> tuple[Target, Observed]:
         unit=draw(st.sampled_from([None, old.unit, target.unit])),
         active=active,
         enabled=draw(st.booleans()),
-        healthy=draw(st.booleans()) if active and target.spec.health.path else None,
+        healthy=healthy,
+        hung=healthy is False and draw(st.booleans()),
     )
 
 
@@ -370,7 +372,7 @@ def after(plan: Plan, target: Target, seen: Observed, receipt: Receipt) -> Obser
         DISABLE: {"enabled": False},
         START: {"active": True},
         STOP: {"active": False, "healthy": None},
-        GATE: {"healthy": True},
+        GATE: {"healthy": True, "hung": False},
         RECORD: {"receipt": {**receipt, **held}},
     }
     for step in plan.steps:
@@ -431,9 +433,25 @@ def test_a_reload_and_a_change_that_restarts_nothing_drain_nothing() -> None:
 
 def test_what_is_staged_brings_all_and_touches_nothing_that_runs() -> None:
     new = wanted("r2")
-    plan = plan_present(new, upgrade(PLAIN, new, **SERVING), receipt_of(new))
-    assert names(staged(plan, False)) == [FETCH, WRITE]
-    assert names(staged(plan, True)) == []
+    seen = upgrade(PLAIN, new, **SERVING)
+    plan = plan_present(new, seen, receipt_of(new))
+    assert names(staged(plan, new, seen, False)) == [FETCH, WRITE]
+    assert names(staged(plan, new, seen, True)) == []
+
+
+@pytest.mark.parametrize("fault", [{"release_fault": "modified: x"}, {"release_fault": "missing"}])
+def test_what_repairs_a_tree_in_use_is_not_staged(fault: dict[str, str]) -> None:
+    seen = settled(PLAIN, **SERVING, **fault)
+    plan = plan_present(PLAIN, seen, receipt_of(PLAIN))
+    assert names(plan) == [FETCH, DRAIN, RESTART, GATE, RECORD]
+    assert names(staged(plan, PLAIN, seen, False)) == []
+
+
+def test_what_hangs_is_started_anew_and_what_still_starts_is_waited_for() -> None:
+    assert steps(PLAIN, settled(PLAIN, healthy=False)) == [GATE]
+    assert steps(PLAIN, settled(PLAIN, healthy=False, hung=True)) == [RESTART, GATE, RECORD]
+    gateway = wanted(service=Service(reload_signal="USR2"), files="x")
+    assert RELOAD not in steps(gateway, upgrade(PLAIN, gateway, healthy=False, hung=True))
 
 
 def test_standing_counts_who_serves_who_starts_and_who_leaves() -> None:

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Source, Spec, to_dict
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Release
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
 
@@ -195,3 +195,41 @@ def test_a_claim_reaches_the_host_as_it_was_declared(plans: Plans, declared: str
 
 def test_who_claims_nothing_has_no_claim(plans: Plans) -> None:
     assert spec(plans(hives=REMOTE + 'workers = ["comfyui"]'), "gpu-1", "comfyui").gpus == ()
+
+
+def test_a_worker_carries_the_shortest_entry_that_declares_it(plans: Plans) -> None:
+    entry = '{ type = "comfyui", name = "second", version = "1.0", port = 9000, args = ["-v"], env = { A = "1" } }'
+    found = plans(hives=f'{REMOTE}workers = ["comfyui", {entry}]\n')
+    assert json.loads(spec(found, "gpu-1", "comfyui").declared) == {"type": "comfyui"}
+    assert json.loads(spec(found, "gpu-1", "second").declared) == {
+        "type": "comfyui",
+        "name": "second",
+        "version": "1.0",
+        "port": 9000,
+        "args": ["-v"],
+        "env": {"A": "1"},
+    }
+    assert json.loads(spec(found, "gpu-1", "hive").declared) == {"alias": "gpu-1"}
+
+
+def test_the_queen_carries_the_register_of_the_hives(plans: Plans) -> None:
+    found = plans(hives=f'{REMOTE}ssh_user = "ops"\nhive_port = 8601\n')
+    assert to_dict(spec(found, "queen", "queen").register) == {
+        "gpu-1": {
+            "hostname": "10.0.0.1",
+            "address": "10.0.0.1",
+            "ssh_user": "ops",
+            "hive_port": 8601,
+            "prefix": "/opt/rbee",
+        }
+    }
+
+
+def test_what_the_agent_knows_is_the_same_from_whichever_folder_it_was_installed(engines: Catalog) -> None:
+    model = MODELS.replace('"/srv/small.gguf"', '"small.gguf"')
+    texts = {"hives.conf": REMOTE + 'models = ["small"]\n', "models.conf": model}
+    known = [
+        files(spec(resolve(_config.parse(texts, engines, folder), engines), "gpu-1", "hive"))["catalog.json"]
+        for folder in ("/home/me/fleet", "/srv/ci/fleet")
+    ]
+    assert known[0] == known[1] and "small.gguf" in known[0]

@@ -1,0 +1,113 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a sync found that nobody declares, as entries of the configuration. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.rbee.fleet.plugins.module_utils._drift import EXTRA, LEFT
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, MODEL, WORKER
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _keys
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
+from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, Table, entry_name
+from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import LOCAL, SSH, Fleet, Hive
+
+Component = t.Mapping[str, t.Any]
+"""As M(rbee.fleet.components) returns it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Departed:
+    """A hive that has left. entry: of the queen's register. components: what is on it."""
+
+    entry: t.Mapping[str, t.Any]
+    components: tuple[Component, ...]
+
+
+class Adoption:
+    """What of it all can be declared. change: the entries. notes: what cannot, and why."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        catalog: Catalog,
+        found: t.Mapping[str, t.Iterable[Component]],
+        departed: t.Mapping[str, Departed],
+    ) -> None:
+        """found: the components of each host of the fleet. departed: by alias."""
+        self._fleet, self._catalog = fleet, catalog
+        self.notes: list[str] = []
+        hives = {hive.alias for hive in fleet.hives}
+        workers: dict[str, tuple[str | Table, ...]] = {}
+        for host, components in found.items():
+            extra = [component for component in components if is_extra(component)]
+            entries = self._workers(host, extra) if host in hives else []
+            others = [item["name"] for item in extra if host not in hives or item["kind"] != WORKER]
+            self.notes += [f"{host}: {name}: only workers of a declared hive can be adopted" for name in others]
+            if entries:
+                workers[host] = tuple(entries)
+        tables = [self._hive(alias, gone) for alias, gone in sorted(departed.items())]
+        self.change = Change(hives=tuple(table for table in tables if table), workers=workers)
+
+    def _workers(self, host: str, components: t.Iterable[Component]) -> list[str | Table]:
+        return [
+            entry
+            for component in components
+            if component["kind"] == WORKER
+            for entry in [self._worker(host, component)]
+            if entry
+        ]
+
+    def _worker(self, host: str, component: Component) -> str | Table | None:
+        entry = dict(component["declared"])
+        known = self._catalog.get(str(entry.get("type")))
+        reason = ""
+        if known is None or known.kind != WORKER:
+            reason = f"the catalog has no worker type {entry.get('type')!r}"
+        elif component["version"] not in known.versions:
+            reason = f"the catalog has no version {component['version']} of it"
+        elif component["version"] != known.latest:
+            entry["version"] = component["version"]
+        else:
+            entry.pop("version", None)
+        if reason:
+            self.notes.append(f"{host}: {component['name']}: not adopted, since {reason}")
+            return None
+        ordered = {key: entry[key] for key in _keys.WORKER if key in entry}
+        return ordered if len(ordered) > 1 else entry_name(ordered)
+
+    def _hive(self, alias: str, gone: Departed) -> Table | None:
+        entry = gone.entry
+        if (entry["scope"], entry["prefix"]) != (self._fleet.scope, self._fleet.prefix):
+            self.notes.append(
+                f"{alias}: not adopted, since it is installed in {entry['prefix']}, {entry['scope']} scope"
+            )
+            return None
+        usual = {field.name: field.default for field in dataclasses.fields(Hive)}
+        local = entry["hostname"].lower() == "localhost"
+        usual |= {
+            "address": "127.0.0.1" if local else entry["hostname"],
+            "connection": LOCAL if local else SSH,
+        }
+        keys = ("ssh_user", "ssh_port", "hive_port", "address", "connection", "auto_start")
+        table: Table = {"alias": alias, "hostname": entry["hostname"]}
+        table |= {key: entry[key] for key in keys if entry[key] != usual[key]}
+        workers = self._workers(alias, gone.components)
+        served = {worker["model"] for worker in workers if isinstance(worker, dict) and "model" in worker}
+        models = [item["declared"].get("name") for item in gone.components if item["kind"] == MODEL]
+        known = {model.name for model in self._fleet.models if alias not in model.hives}
+        models = [name for name in models if name in known - served]
+        table |= {key: value for key, value in (("workers", workers), ("models", models)) if value}
+        return table
+
+
+def is_extra(component: Component) -> bool:
+    return any(item["kind"] in (EXTRA, LEFT) for item in component["drift"]) and component["kind"] != MODEL
+
+
+def is_hive(components: t.Iterable[Component]) -> bool:
+    """Whether there is anything on a host that makes it worth being declared."""
+    return any(component["kind"] in (HIVE, WORKER) for component in components)
