@@ -243,15 +243,22 @@ def test_a_look_serves_until_it_is_old() -> None:
 
 def test_drivers_that_hang_leave_the_last_look_with_a_reason() -> None:
     known, end, asked = Found((Device("nvidia", 0, "one"),)), threading.Event(), threading.Event()
-    answers = iter([lambda: known, lambda: (asked.set(), end.wait(60), known)[2]])
-    watch = _gpu_probe.Watch(lambda: next(answers)(), fresh=0, patience=60)
+
+    def hang() -> Found:
+        asked.set()
+        end.wait(60)
+        return known
+
+    watch = _gpu_probe.Watch(lambda: known, fresh=0, patience=60)
     assert watch.get() == known
-    watch._patience = 0.01
+    watch._ask, watch._patience = hang, 0.01
     found = watch.get()
     assert asked.wait(60)
     assert found.devices == known.devices
     assert "the GPU drivers do not answer" in found.reason
-    assert watch.get().devices == known.devices  # and starts no second look, for which there is no answer
+    asked.clear()
+    assert watch.get().devices == known.devices
+    assert not asked.is_set()  # there is one look at a time
     end.set()
 
 
@@ -371,7 +378,7 @@ def test_a_process_belongs_to_the_service_it_descends_from() -> None:
     with subprocess.Popen([sys.executable, "-c", script], start_new_session=True) as engine:
         try:
             wait_until(lambda: _processes.children(engine.pid))
-            (child,) = _processes.children(engine.pid)
+            child = next(iter(_processes.children(engine.pid)))
             services = {engine.pid: "chat"}
             assert _gpu_owners.owner(child, services) == _gpu_owners.owner(engine.pid, services) == "chat"
             assert _gpu_owners.owner(child, {}) == ""
