@@ -159,7 +159,7 @@ def measure(fleet: Fleet) -> None:
     say("  to one", f"{every.wall / one.wall:.2f}")
     say("  for each hive more", f"{(every.wall - one.wall) / (count - 1) * 1000:.1f} ms")
     stopped: list[str] = []
-    for number in STOPPED:
+    for number in (number for number in STOPPED if number < count):
         more = [name for name in fleet.addresses if name not in stopped][-(number - len(stopped)) :]
         fleet.each(stop, more)
         stopped += more
