@@ -139,7 +139,7 @@ def too_slow(way: Way, timeout: float) -> Finding:
 def refused(way: Way, said: str, clues: Clues = Clues()) -> Finding:
     """Why ssh did not log in. said: what it printed, with LogLevel INFO or higher."""
     offending = _CHANGED.search(said)
-    if "IDENTIFICATION HAS CHANGED" in said or (offending and "verification failed" in said):
+    if offending and "verification failed" in said:
         return _changed(way, offending, clues)
     if _UNKNOWN.search(said) or "Host key verification failed" in said:
         return _unknown(way, _UNKNOWN.search(said), clues)
@@ -168,12 +168,11 @@ def refused(way: Way, said: str, clues: Clues = Clues()) -> Finding:
     return Finding(SSH, _last_line(said) or f"no login to {_login(way)}", fix)
 
 
-def _changed(way: Way, offending: re.Match[str] | None, clues: Clues) -> Finding:
-    place = f"{offending[2]} line {offending[3]}" if offending else way.known_hosts
+def _changed(way: Way, offending: re.Match[str], clues: Clues) -> Finding:
+    file, line = offending[2], offending[3]
     shown = f", now it shows {clues.host_key}" if clues.host_key else ""
-    file = offending[2] if offending else way.known_hosts
     forget = shlex.join(["ssh-keygen", "-f", file, "-R", way.known_as])
-    problem = f"host key changed: {place} has another{shown}"
+    problem = f"host key changed: {file} line {line} has another{shown}"
     return Finding(
         SSH, problem, f"if the machine was installed anew: {forget} && {_learn(way)}; else somebody is in between"
     )

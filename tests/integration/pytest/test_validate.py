@@ -47,7 +47,8 @@ class Controller:
         """A hive on a port of this machine. options: of ssh_config(5). keys: further ones of the hive."""
         hostname = f"127.0.0.{self.hives.count('[[hive]]') + 2}"
         self.hosts += "\n  ".join([f"Host {hostname}", "HostName 127.0.0.1", *options]) + "\n"
-        self.hives += f'[[hive]]\nalias = "{alias}"\nhostname = "{hostname}"\nssh_port = {port}\n{keys}\n'
+        self.hives += f'[[hive]]\nalias = "{alias}"\nhostname = "{hostname}"\nssh_port = {port}\n'
+        self.hives += f"hive_port = {free_port()}\n{keys}\n"
         self.write("hives.conf", self.hives)
         self.write("ssh", self.hosts)
 
@@ -123,6 +124,7 @@ def test_a_host_that_is_ready_has_nothing_to_report(controller: Controller, serv
 
 
 def test_every_cause_is_told_apart_in_one_run(controller: Controller, server: Server, way: list[str]) -> None:
+    pytest.importorskip("paramiko", reason="paramiko tells some of them apart")
     known, only_these, mine = way
     ports = iter(server.ports)
     server.new_key("other")
@@ -186,6 +188,18 @@ def test_the_fix_for_an_unknown_host_key_is_a_fix(controller: Controller, server
     subprocess.run(["sh", "-c", command], capture_output=True, check=True)
     status, found, said = controller.validate()
     assert (status, found) == (0, {}), said
+
+
+def test_without_paramiko_less_is_told_and_that_is_said(
+    controller: Controller, server: Server, way: list[str], tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "paramiko.py").write_text("raise ImportError")
+    empty = controller.write("known_none", "")
+    controller.hive("unknown", server.ports[0], f"UserKnownHostsFile {empty}", *way[1:])
+    status, found, _said = controller.validate(PYTHONPATH=str(tmp_path))
+    assert status == 2
+    assert f"host key of [127.0.0.1]:{server.ports[0]} unknown, it shows ED25519; " in only(found, "unknown")
+    assert only(found, "controller").startswith("warning ssh: paramiko is not installed here")
 
 
 def test_a_port_that_says_nothing_takes_no_longer_than_the_timeout(controller: Controller) -> None:
