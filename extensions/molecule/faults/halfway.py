@@ -83,11 +83,12 @@ def second_controller(output: pathlib.Path) -> subprocess.Popen[str]:
 
 
 def halfway() -> None:
-    catalog = CATALOG.read_text()
+    catalog, mirror = CATALOG.read_text(), MIRROR.read_text()
     gate = publish(catalog)
     break_an_upgrade(gate)
     carry_on(gate)
     go_back(gate, catalog)
+    MIRROR.write_text(mirror)
 
 
 def break_an_upgrade(gate: Gate) -> None:
