@@ -188,7 +188,7 @@ def test_a_password_comes_before_the_arguments(fleet: Fleet, sudo: list[str]) ->
     wrong = "-e", json.dumps({"ansible_become_password": "wrong"})
     done = fleet.machine.play("rbee.fleet.install", "-i", "rbee.yml", *sudo, *wrong)
     assert done.returncode == 2
-    assert re.search("desk  failed: .*Sorry, try again", done.stdout)  # in the summary
+    assert re.search("^desk  failed: .", done.stdout, re.MULTILINE)  # in the summary
 
 
 @pytest.mark.parametrize(
