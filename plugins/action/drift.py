@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.action.summary import plain
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.module_utils._request import REMOVE
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _drift_report, _summary
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _drift_report, _live, _summary
 
 
 class ActionModule(ActionBase):
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
         }
         report = _drift_report.document(hosts, gone, about, self._task.check_mode, options["extra"] == REMOVE)
         shown = _drift_report.lines(report) + options["notes"]
-        self._display.display("\n".join(["", *shown, ""]))
+        _live.show(self._display, shown)
         path = os.path.expanduser(options["path"])
         if path:
             self._record(path, report)

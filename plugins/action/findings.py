@@ -12,7 +12,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.action.summary import plain
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _findings
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _findings, _live
 
 
 class ActionModule(ActionBase):
@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         }
         found = _findings.rows(results)
         shown = _findings.lines(found, len(results))
-        self._display.display("\n".join(["", *shown, ""]))
+        _live.show(self._display, shown)
         path = "" if self._task.check_mode else os.path.expanduser(options["path"])
         if path:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

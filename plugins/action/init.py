@@ -20,6 +20,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils import (
     _config,
     _fleet,
     _given,
+    _live,
     _load,
     _place,
     _sshconf,
@@ -79,7 +80,7 @@ class ActionModule(ActionBase):
         if not self._task.check_mode:
             wanted = [name for name in wanted if _place.put(folder, name, files[name], modes[name])]
         shown = lines(folder, wanted, [name for name in files if name not in wanted], notes, self._task.check_mode)
-        self._display.display("\n".join(["", *shown, ""]))
+        _live.show(self._display, shown)
         return {
             "changed": bool(wanted),
             "folder": folder,

@@ -14,7 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import KINDS
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _status, _status_text
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _status, _status_text
 from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of, reach_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import kinds_of
 
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
         kinds = kinds_of(task_vars.get("ansible_run_tags", ())) or set(KINDS)
         document = _status.document(looks, asked.get("queen") or {}, options["fleet"], moment, kinds)
         shown = _status_text.lines(document, now)
-        self._display.display("\n".join(["", *shown, ""]))
+        _live.show(self._display, shown)
         path = "" if self._task.check_mode else os.path.expanduser(options["path"])
         if path:
             _record(path, document)

@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
             return {"changed": False, "lines": shown, "hosts": hosts, "path": "", "waves": order}
         shown = [*_summary.lines(hosts, check), _summary.closing(hosts, options["action"], _live.elapsed(), check)]
         shown += _summary.left_out(task_vars["groups"].get("rbee_queen", ()), hosts, options["action"])
-        self._display.display("\n".join(["", *shown, ""]), stderr=_live.for_machines())
+        _live.show(self._display, shown)
         path = "" if check else os.path.expanduser(options["path"])
         if path:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

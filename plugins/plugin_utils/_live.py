@@ -68,6 +68,11 @@ def elapsed() -> float:
     return time.monotonic() - _BEGAN
 
 
+def show(display: Display, lines: t.Iterable[str]) -> None:
+    """Show what people are to read at the end of a run, apart from what is around it."""
+    display.display("\n".join(["", *lines, ""]), stderr=for_machines())
+
+
 def for_machines() -> bool:
     """Whether standard output is read by a program (``stdout_callback = ansible.posix.json``), and is not for us."""
     return "json" in str(C.DEFAULT_STDOUT_CALLBACK).rpartition(".")[2]
