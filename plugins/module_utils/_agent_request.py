@@ -82,7 +82,8 @@ def install_worker(
     elif entry["model"] == "required":
         spec = dataclasses.replace(spec, idle="no model")
     # What the same worker would be in the configuration, so that sync knows how to put it there.
-    own = {"name": name if name != type_name else "", "port": port if port != default_port else 0, "model": model}
+    own: dict[str, t.Any] = {"name": name if name != type_name else "", "port": port if port != default_port else 0}
+    own.update(model=model, gpus="all" if gpus == ("all",) else [int(number) for number in gpus])
     declared = {"type": type_name, **{key: value for key, value in own.items() if value}}
     spec = dataclasses.replace(spec, declared=json.dumps(declared, sort_keys=True))
     _check_free(hive, spec)

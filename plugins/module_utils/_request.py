@@ -53,6 +53,7 @@ class Request:
     extra: with ``present``, what becomes of components of the fleet that are not in specs.
     forget: aliases that the queen's register loses, unless they are declared.
     purge: with a removal, data and models too. force: install again what is there.
+    downgrade: go back to an older version, too.
     deep: compare digests, not only sizes and times. secrets: value by name. fetch: who fetches what is lacking.
     supplies: what the controller has brought, by id of the need. lock_timeout: seconds to wait for another run.
     program: digest of the program that the host shall keep for the next run, empty for none.
@@ -71,6 +72,7 @@ class Request:
     forget: tuple[str, ...] = ()
     purge: bool = False
     force: bool = False
+    downgrade: bool = False
     deep: bool = False
     secrets: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     fetch: str = FROM_HOST

@@ -67,6 +67,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import MARK
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
+from ansible_collections.rbee.fleet.plugins.module_utils._versions import is_older
 
 MINIMUM_PYTHON = ">=3.9"
 PROBE_TIMEOUT = 2.0  # seconds for one look at a component that is running
@@ -263,6 +264,11 @@ def _observe(
         )
     if not target.has_service:
         return Observed(receipt=receipt, release_fault=release_fault)
+    if receipt and request.state == PRESENT and not request.downgrade and is_older(spec.version, receipt["version"]):
+        return Observed(
+            fault=f"version {receipt['version']} is installed, and {spec.version} is older; to go back, add "
+            f"-e rbee_downgrade=true (the option downgrade)"
+        )
     unit = _store.read_text(manager.unit_path(spec.name))
     if unit is not None and receipt is None and MARK not in unit:
         return Observed(fault=f"{manager.unit_path(spec.name)} exists and is not ours; rename it or the component")

@@ -39,6 +39,14 @@ def at_least(version: str, minimum: str) -> bool:
     return not minimum or parse_version(version) >= parse_version(minimum)
 
 
+def is_older(version: str, than: str) -> bool:
+    """Whether a version is the older one; of words such as ``bundled`` nobody knows."""
+    try:
+        return parse_version(version) < parse_version(than)
+    except VersionError:
+        return False
+
+
 def in_range(version: str, requires: str) -> bool:
     """Whether a version lies in a PEP 440 range such as ``>=3.10,<3.14``; an empty range accepts any version.
 

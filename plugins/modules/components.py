@@ -127,6 +127,12 @@ options:
     description: Fetch and install again what is already there.
     type: bool
     default: false
+  downgrade:
+    description:
+      - Replace a component by an older version, too. Without it such a component fails and stays as it is, since an
+        older configuration or catalog is more often a mistake than a wish.
+    type: bool
+    default: false
   deep:
     description: Compare the digests of installed files, not only their sizes and modification times.
     type: bool
@@ -361,6 +367,7 @@ def argument_spec() -> dict[str, t.Any]:
         ),
         purge=dict(type="bool", default=False),
         force=dict(type="bool", default=False),
+        downgrade=dict(type="bool", default=False),
         deep=dict(type="bool", default=False),
         retry_from=dict(type="str", default=""),
         secrets=dict(type="dict", default={}, no_log=True),

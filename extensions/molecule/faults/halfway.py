@@ -160,7 +160,7 @@ def go_back(gate: Gate, catalog: str) -> None:
     gate.close()
     MIRROR.write_text(MIRROR.read_text().replace(f":{PORT}/", ":9/"))
     CATALOG.write_text(catalog)
-    back = end(begin("-v"))
+    back = end(begin("-v", "-e", "rbee_downgrade=true"))
     expect("exit code", back.status, 0)
     expect("states", states(back), {name: "ok" if name == "queen" else "changed" for name in HOSTS})
     expect("versions", {installed(host) for host in HOSTS[1:]}, {OLD})

@@ -23,7 +23,7 @@ import tarfile
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _converge, _journal, _lock, _store, _work
+from ansible_collections.rbee.fleet.plugins.module_utils import _converge, _events, _journal, _lock, _store, _work
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import USER, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._processes import exists
 from ansible_collections.rbee.fleet.plugins.module_utils._request import Request
@@ -280,7 +280,7 @@ def snapshot(root: pathlib.Path, *but: str) -> dict[str, tuple[t.Any, ...]]:
 def steps_of(lines: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, list[str]]:
     taken: dict[str, list[str]] = {}
     for line in lines:
-        if line["event"] == "step":
+        if line["event"] == _events.STEP and line["step"] != _events.AWAIT:  # no step of a plan, and not always there
             taken.setdefault(line["component"], []).append(f"{line['step']} {line['detail']}".rstrip())
     return taken
 

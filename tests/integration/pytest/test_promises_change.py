@@ -82,8 +82,17 @@ def test_going_back_needs_no_network(host: Host) -> None:
     shutil.rmtree(host.artefacts)
     shutil.rmtree(host.prefix / CACHE)
     (host.prefix / CACHE).mkdir()
-    assert host.run(old).states == {"w": "updated"}
+    assert host.run(old, downgrade=True).states == {"w": "updated"}
     assert host.answers(old)
+
+
+def test_an_older_version_is_refused_unless_it_is_asked_for(host: Host) -> None:
+    new = host.worker(version="2")
+    host.run(new)
+    answer = host.run(host.worker(version="1", port=new.port))
+    assert (answer.states, answer.changed) == ({"w": "failed"}, False)
+    assert answer.of("w")["reason"].startswith("version 2 is installed, and 1 is older")
+    assert host.answers(new)
 
 
 def test_only_the_current_and_the_previous_release_are_kept(host: Host) -> None:

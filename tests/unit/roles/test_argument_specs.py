@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys, _variables
 
 ROLES = pathlib.Path(__file__).resolve().parents[3] / "roles"
-OF_THE_TASK = {"rbee_fetch", "rbee_state", "rbee_purge", "rbee_force", "rbee_verify"}
+OF_THE_TASK = {"rbee_fetch", "rbee_state", "rbee_purge", "rbee_force", "rbee_downgrade", "rbee_verify"}
 COMMON = {
     _variables.MODELS,
     _variables.GROUP,

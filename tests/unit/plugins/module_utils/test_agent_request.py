@@ -56,6 +56,8 @@ def test_a_worker_is_what_the_controller_would_make_of_its_type() -> None:
     [
         ({}, {"type": "engine"}),
         ({"name": "engine", "port": 8000}, {"type": "engine"}),
+        ({"gpus": ("all",)}, {"type": "engine", "gpus": "all"}),
+        ({"gpus": ("1", "0")}, {"type": "engine", "gpus": [1, 0]}),
         (
             {"name": "b", "port": 8001, "model": "org/small"},
             {"type": "engine", "name": "b", "port": 8001, "model": "org/small"},

@@ -11,6 +11,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._versions import (
     at_least,
     find_version,
     in_range,
+    is_older,
     parse_version,
 )
 
@@ -77,3 +78,17 @@ def test_a_minimum_is_compared_by_numbers(version: str, minimum: str, expected: 
 )
 def test_a_programs_version_is_found_in_what_it_says(output: str, version: str) -> None:
     assert find_version(output) == version
+
+
+@pytest.mark.parametrize(
+    ("version", "than", "older"),
+    [
+        ("2026.9", "2026.10", True),
+        ("2026.10", "2026.10", False),
+        ("0.32.1", "0.32.0", False),
+        ("bundled", "2026.10", False),
+        ("1.0", "system", False),
+    ],
+)
+def test_only_numbers_can_be_older(version: str, than: str, older: bool) -> None:
+    assert is_older(version, than) is older
