@@ -210,8 +210,11 @@ def through_the_queen(fleet: Fleet, requests: int) -> None:
     say(f"streamed answer of {TOKENS} tokens, one worker")
     for index, what in ((0, "time to first token"), (1, "whole answer")):
         times = [(one[index], other[index]) for one, other in pairs]
-        say(f" {what}, worker asked directly, median", f"{statistics.median(one for one, _ in times) * 1000:.1f} ms")
-        say(f" {what}, through the queen, median", f"{statistics.median(other for _, other in times) * 1000:.1f} ms")
+        say(
+            f" {what}, worker asked directly, median",
+            f"{statistics.median(one for one, _other in times) * 1000:.1f} ms",
+        )
+        say(f" {what}, through the queen, median", f"{statistics.median(other for _one, other in times) * 1000:.1f} ms")
         say("   added by the queen, median of pairs", f"{statistics.median(b - a for a, b in times) * 1000:.1f} ms")
         say("   queen to worker, median of pairs", f"{statistics.median(b / a for a, b in times):.3f}")
 

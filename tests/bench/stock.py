@@ -28,6 +28,7 @@ def prepare(folder: pathlib.Path, url: str) -> list[str]:
     release, model, agent = folder / "llama-cpp.tar.gz", folder / "smollm2.gguf", folder / "rbee-hive"
     with tempfile.TemporaryDirectory() as name:
         place = pathlib.Path(name)
+        place.chmod(0o755)  # the archive's own folder has it, too
         with zipfile.ZipFile(next(folder.glob("xllamacpp-*.whl"))) as wheel:
             wheel.extractall(place)
         catalog = tomllib.loads((ROOT / "catalog" / "llama-cpp.toml").read_text())

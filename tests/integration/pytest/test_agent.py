@@ -258,7 +258,8 @@ def test_a_worker_is_installed_as_by_a_playbook_receipt_and_all(hive: Hive) -> N
     spec = dataclasses.replace(
         hive.host.worker("w", port=port), type="stand-in", model="model-small", served_name="small"
     )
-    spec = dataclasses.replace(spec, command=(*spec.command, "{model_path}"))
+    declared = json.dumps({"model": "small", "name": "w", "port": port, "type": "stand-in"})
+    spec = dataclasses.replace(spec, command=(*spec.command, "{model_path}"), declared=declared)
     by_playbook = hive.host.check(hive.host.model("model-small", served_name="small"), spec)
     assert by_playbook.steps == {}, by_hand
 

@@ -48,7 +48,9 @@ def test_a_secret_is_neither_in_the_command_nor_in_the_answer():
 )
 def test_the_hosts_shell_finds_the_program(prefix, program):
     command = call(prefix).command.replace("if test -O", "printf %s").partition(";")[0]
-    done = subprocess.run(["sh", "-c", command], env={"HOME": "/home/of user"}, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-c", command], env={"HOME": "/home/of user"}, capture_output=True, text=True, check=True
+    )
     assert done.stdout == program
 
 
