@@ -277,7 +277,8 @@ def integration() -> Result:
     if missing:
         install(missing)
     provide_browser()
-    return pytest_check("pytest", BIN / "python", "tests/integration/pytest")
+    # They mostly wait for other processes. The tests of a file stay together, since they share what they install.
+    return pytest_check("pytest", BIN / "python", "-n", "3", "--dist", "loadfile", "tests/integration/pytest")
 
 
 def package_manager() -> str:

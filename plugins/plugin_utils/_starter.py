@@ -101,12 +101,12 @@ def settings(ssh_config: str = "") -> str:
         "# The first one lets -i hives.conf work as well.",
         "enable_plugins = rbee.fleet.hives, host_list, script, auto, yaml, ini, toml",
         "",
-        "[ssh_connection]",
+        "[connection]",
         "pipelining = True",
     ]
     if ssh_config:
         # Ansible splits it as a shell does, after it has read every % as its own.
-        lines.append("ssh_common_args = -F " + json.dumps(ssh_config.replace("%", "%%")))
+        lines += ["", "[ssh_connection]", "ssh_common_args = -F " + json.dumps(ssh_config.replace("%", "%%"))]
     return "\n".join(lines) + "\n"
 
 

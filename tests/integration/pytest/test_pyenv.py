@@ -28,6 +28,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._program import run_pro
 from ansible_collections.rbee.fleet.plugins.module_utils._pyenv import build_env
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, Stopped
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import PythonEnv
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import wait_until
 
 PYTHON = find_interpreter(">=3.9").path
 
@@ -196,7 +197,7 @@ def test_a_stop_ends_a_build_and_all_its_processes(tmp_path: pathlib.Path) -> No
     with pytest.raises(Stopped):
         build_env(str(slow), str(tmp_path / "env"), PythonEnv(), PYTHON, stop=stop)
     waiter.join()
-    assert not exists(pids[0])
+    wait_until(lambda: not exists(pids[0]))  # its new parent has to take note of its end
 
 
 def test_a_program_that_takes_too_long_is_ended() -> None:

@@ -59,6 +59,14 @@ def test_a_stop_holds_until_the_next_start(fleet: Machine) -> None:
     assert changes(fleet, "start") == 0
 
 
+def test_a_run_that_fails_says_where_to_look(fleet: Machine, tmp_path: pathlib.Path) -> None:
+    nowhere = tmp_path / "none.json"
+    retry = ("-e", "rbee_retry_failed=true", "-e", f"rbee_result_file={nowhere}")
+    done = fleet.play("rbee.fleet.install", "-i", "rbee.yml", *retry)
+    assert done.returncode == 2
+    assert f"See the summary above and {nowhere}" in done.stdout
+
+
 def test_tags_choose_what_stops(fleet: Machine) -> None:
     assert changes(fleet, "stop", "--tags", "workers,hives") == 1
     assert running(fleet) == ["queen"]
