@@ -9,12 +9,12 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.action.config import answer
-from ansible_collections.rbee.fleet.plugins.action.summary import plain
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config_files
 from ansible_collections.rbee.fleet.plugins.plugin_utils._adopt import Adoption, Departed, is_hive
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import EditError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
 
 
 class ActionModule(ActionBase):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.action.summary import plain
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config_files
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, EditError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
 
 
 class ActionModule(ActionBase):

@@ -10,10 +10,9 @@ import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.action.summary import plain
-from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.module_utils._request import REMOVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _drift_report, _live, _summary
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record
 
 
 class ActionModule(ActionBase):
@@ -50,16 +49,9 @@ class ActionModule(ActionBase):
         _live.show(self._display, shown)
         path = os.path.expanduser(options["path"])
         if path:
-            self._record(path, report)
+            record(self._display, path, report)
         kept = {key: report[key] for key in ("result", "drift", "notes", "failures")}
         return {"changed": False, **kept, "lines": shown, "path": path, "forgotten": _drift_report.forgotten(gone)}
-
-    def _record(self, path: str, report: t.Mapping[str, t.Any]) -> None:
-        try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            _store.write_json(path, report, 0o600)
-        except OSError as error:
-            self._display.warning(f"The result file {path} cannot be written: {error.strerror}.")
 
 
 def _found(item: dict[str, t.Any], hostvars: t.Any) -> dict[str, t.Any]:

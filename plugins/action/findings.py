@@ -10,9 +10,8 @@ import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.action.summary import plain
-from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _findings, _live
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record
 
 
 class ActionModule(ActionBase):
@@ -40,13 +39,6 @@ class ActionModule(ActionBase):
         path = "" if self._task.check_mode else os.path.expanduser(options["path"])
         if path:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self._record(path, _findings.document(found, options["fleet"], results, moment))
+            record(self._display, path, _findings.document(found, options["fleet"], results, moment))
         broken = _findings.broken(results)
         return {"changed": False, "lines": shown, "findings": found, "broken": broken, "path": path}
-
-    def _record(self, path: str, document: t.Mapping[str, t.Any]) -> None:
-        try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            _store.write_json(path, document, 0o600)
-        except OSError as error:
-            self._display.warning(f"The result file {path} cannot be written: {error.strerror}.")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
@@ -16,6 +15,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import KINDS
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _status, _status_text
 from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of, reach_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import kinds_of
 
 
@@ -75,8 +75,3 @@ def _record(path: str, document: t.Mapping[str, t.Any]) -> None:
         _store.write_json(path, document, 0o644)
     except OSError as error:
         raise AnsibleActionFail(f"{path} cannot be written: {error.strerror}") from None
-
-
-def plain(value: t.Any) -> t.Any:
-    """JSON data without the types that Ansible marks its values with."""
-    return json.loads(json.dumps(value, default=str))

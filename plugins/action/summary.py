@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary, _waves
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record
 
 
 class ActionModule(ActionBase):
@@ -53,18 +52,5 @@ class ActionModule(ActionBase):
         path = "" if check else os.path.expanduser(options["path"])
         if path:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self._record(path, _summary.document(hosts, options["fleet"], options["action"], moment))
+            record(self._display, path, _summary.document(hosts, options["fleet"], options["action"], moment))
         return {"changed": False, "lines": shown, "hosts": hosts, "path": path, "waves": order}
-
-    def _record(self, path: str, document: t.Mapping[str, t.Any]) -> None:
-        try:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            _store.write_json(path, document, 0o600)
-        except OSError as error:
-            # The hosts are as they are; a missing file must not hide that.
-            self._display.warning(f"The result file {path} cannot be written: {error.strerror}.")
-
-
-def plain(value: t.Any) -> t.Any:
-    """JSON data without the types that Ansible marks its values with."""
-    return json.loads(json.dumps(value, default=str))
