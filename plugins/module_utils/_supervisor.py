@@ -74,7 +74,7 @@ class SupervisorManager(ServiceManager):
         self._config = os.path.join(self._root, "supervisord.conf")
         self._socket = os.path.join(self._root, "sock")
         self._logs = os.path.join(self._root, "log")
-        self._starting = threading.Lock()
+        self._starting, self._enabling = threading.Lock(), threading.Lock()
         if len(os.fsencode(self._socket)) > _SOCKET_PATH:
             raise ServiceError(
                 f"prefix {prefix} is too long: {self._socket} may have {_SOCKET_PATH} bytes as the address of a socket"
@@ -91,6 +91,7 @@ class SupervisorManager(ServiceManager):
         with self._starting:
             if not self.running():
                 self._write_config()
+                self._drop_stray()
                 self._end_orphans()
                 self._spawn()
 
@@ -172,20 +173,31 @@ class SupervisorManager(ServiceManager):
     def install(self, component: str, text: str) -> None:
         self._write(self.unit_path(component), text)
         if self.running():
-            self._call("reloadConfig")
+            self._reread()
 
     def remove(self, component: str) -> None:
         self.stop(component)
-        # In this order: an enabled program without a text would keep supervisord from starting.
         self.disable(component)
         self._delete(self.unit_path(component))
         if self.running():
-            self._call("reloadConfig")
+            self._reread()
+
+    def _reread(self) -> None:
+        self._drop_stray()
+        self._call("reloadConfig")
+
+    def _drop_stray(self) -> None:
+        """An enabled program whose text is gone would keep supervisord from reading those of all others."""
+        with self._enabling:
+            for name in _store.list_folder(os.path.join(self._root, "enabled")):
+                if not os.path.exists(os.path.join(self._root, "conf.d", name)):
+                    self._delete(os.path.join(self._root, "enabled", name))
 
     def enable(self, component: str) -> None:
         if not os.path.exists(self.unit_path(component)):
             raise ServiceError(f"{self.unit_path(component)} is missing: install {component} first")
-        self._write(self._enabled_path(component), supervisor_enabled(component))
+        with self._enabling:
+            self._write(self._enabled_path(component), supervisor_enabled(component))
 
     def disable(self, component: str) -> None:
         self._delete(self._enabled_path(component))
@@ -198,7 +210,7 @@ class SupervisorManager(ServiceManager):
 
     def restart(self, component: str) -> None:
         self.ensure_running()
-        self._call("reloadConfig")  # refuses a text it cannot read while the old program still runs
+        self._reread()  # refuses a text it cannot read while the old program still runs
         self.stop(component)
         name = unit_name(component)
         self._call("addProcessGroup", name)
@@ -247,7 +259,8 @@ class SupervisorManager(ServiceManager):
         history = _tail(f"{self._logs}/supervisord.log", 1000) if failing else []
         states = {}
         for component in components:
-            enabled = os.path.exists(self._enabled_path(component))
+            paths = self.unit_path(component), self._enabled_path(component)
+            enabled = all(map(os.path.exists, paths))
             info = loaded.get(unit_name(component))
             if info:
                 states[component] = from_supervisor(info, enabled, history)

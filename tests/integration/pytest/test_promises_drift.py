@@ -103,7 +103,7 @@ def test_each_kind_of_change_by_hand_is_named_and_undone(host: Host) -> None:
     (pathlib.Path(host.layout.current("edited")).resolve() / "files" / "greeting").write_text("mine")
     os.unlink(host.manager.unit_path("bare"))
     dry = host.check(*specs, extra="report")
-    assert kinds(dry) == {"stopped": ["stopped"], "edited": ["modified"], "bare": ["modified"]}
+    assert kinds(dry) == {"stopped": ["stopped"], "edited": ["modified"], "bare": ["modified", "modified"]}
     done = host.run(*specs, extra="report")
     assert done.taken == dry.steps, done.result.get("msg")
     assert all(map(host.answers, specs))

@@ -307,9 +307,14 @@ def test_an_interrupt_ends_the_run_and_the_next_one_says_what_it_waits_for(fleet
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored when we run in the background
     )
     read_until(running, WAITS)
-    os.killpg(running.pid, signal.SIGINT)
-    running.communicate(timeout=60)
-    assert running.returncode != 0
+    for _press in range(
+        6
+    ):  # ansible-core may end a fork while that holds the queue of results; then it waits for another
+        os.killpg(running.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.communicate(timeout=10)
+            break
+    assert running.returncode not in (None, 0)
     running = fleet.machine.start("rbee.fleet.install", *options, stderr=subprocess.STDOUT)
     read_until(running, r"^desk  host +waiting for process \d+ for .* since ")
     fleet.hold.unlink()
