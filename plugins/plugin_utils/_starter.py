@@ -100,6 +100,8 @@ def settings(ssh_config: str = "") -> str:
         "[inventory]",
         "# The first one lets -i hives.conf work as well.",
         "enable_plugins = rbee.fleet.hives, host_list, script, auto, yaml, ini, toml",
+        "# A mistake in the configuration ends a run at once.",
+        "unparsed_is_failed = True",
         "",
         "[connection]",
         "pipelining = True",
