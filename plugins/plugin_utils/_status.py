@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, KINDS, QUEEN
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _agents, _ask, _glance
-from ansible_collections.rbee.fleet.plugins.plugin_utils._summary import one_line
+from ansible_collections.rbee.fleet.plugins.plugin_utils._summary import cause
 
 SCHEMA = 1
 
@@ -138,7 +138,7 @@ def _found(look: Look, fleet: str) -> tuple[_agents.State | None, str]:
     if not found:
         return None, "nothing looked at it"
     if "components" not in found:
-        return None, one_line(str(found.get("msg") or "no reason was given"))
+        return None, cause(str(found.get("msg") or "no reason was given"))
     return _agents.checked(found, fleet)
 
 

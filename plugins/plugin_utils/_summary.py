@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._request import BROKEN, HOST, OK
@@ -29,9 +30,7 @@ def host_report(result: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
         state = FAILED
     else:
         state = CHANGED if result.get("changed") else UNCHANGED
-    reason = (
-        "" if broken or state in (CHANGED, UNCHANGED) else one_line(str(result.get("msg") or "no reason was given"))
-    )
+    reason = "" if broken or state in (CHANGED, UNCHANGED) else cause(str(result.get("msg") or "no reason was given"))
     if state == FAILED and result.get("staged"):  # whatever could be brought, nothing was switched: all is to be done
         return {"state": state, "reason": f"not switched: {one_line(str(result.get('msg')))}", "components": []}
     return {"state": state, "reason": reason, "components": components}
@@ -117,6 +116,11 @@ def component_line(component: t.Mapping[str, t.Any], check: bool = False) -> str
     for line in component["logs"]:
         text += f"\n      | {line}"
     return text
+
+
+def cause(message: str) -> str:
+    """A message of ansible-core on one line, without what it says of every failure (2.19 and newer)."""
+    return re.sub(r"^(Task failed: )+", "", one_line(message))
 
 
 def one_line(text: str) -> str:

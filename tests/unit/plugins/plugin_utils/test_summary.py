@@ -31,6 +31,7 @@ def text(hosts, check=False):
         (result([outcome(state="failed", reason="why")]), "failed", ""),
         (result([outcome(state="rolled-back", reason="why", changed=True)]), "failed", ""),
         ({"unreachable": True, "msg": "no\n  route"}, "unreachable", "no route"),
+        ({"unreachable": True, "msg": "Task failed: no route"}, "unreachable", "no route"),
         ({"failed": True, "msg": "sudo: a password is required"}, "failed", "sudo: a password is required"),
         ({"failed": False, "msg": "sudo: a password is required"}, "failed", "sudo: a password is required"),
         ({"skipped": True, "msg": "it did not fail in the last run"}, "skipped", "it did not fail in the last run"),
