@@ -195,11 +195,28 @@ def ask(where: tuple[str, int]) -> tuple[float, float]:
     return first, time.monotonic() - start
 
 
+def await_queen() -> None:
+    """She looks at a worker that is down once a second, so she may see it a moment after the install has."""
+    deadline = time.monotonic() + 30
+    body = json.dumps({"model": "smollm2", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1})
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    while True:
+        with contextlib.closing(http.client.HTTPConnection(*QUEEN, timeout=30)) as connection:
+            connection.request("POST", "/v1/chat/completions", body, headers)
+            status = connection.getresponse().status
+        if status == 200:
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the queen still answers {status}")
+        time.sleep(0.2)
+
+
 def through_the_queen(fleet: Fleet, requests: int) -> None:
     """The same request to the only worker and through the queen to it, in turn."""
     fleet.declare(1)
     uninstall()
     install()
+    await_queen()
     for where in (WORKER, QUEEN) * 3:
         ask(where)
     pairs = []
