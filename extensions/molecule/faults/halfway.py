@@ -106,7 +106,7 @@ def break_an_upgrade(gate: Gate) -> None:
         gate.hold(address(host))
     run = begin("-v")
     for host in STOPPED:
-        wait_until(lambda host=host: gate.waits(address(host), "stand_in"), f"{host} has half of the release")  # type: ignore[misc]
+        wait_until(lambda host=host: gate.waits(address(host), "stand_in"), f"{host} has half of the release")
     wait_until(lambda: gate.waits(address("hive-2"), ENVIRONMENT), "hive-2 builds its environment")
 
     holder = json.loads(on("hive-1", "cat /opt/rbee/lock"))
