@@ -257,6 +257,21 @@ def test_only_what_is_enabled_starts_with_supervisord(manager: SupervisorManager
     assert not manager.state("off").active
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_an_enabled_program_whose_text_is_gone_keeps_no_other_from_starting(
+    manager: SupervisorManager, prefix: pathlib.Path, running: bool
+) -> None:
+    for name in ("bare", "other"):
+        install(manager, define(prefix, name, SLEEP))
+    manager.enable("bare")
+    if running:
+        manager.ensure_running()
+    os.unlink(manager.unit_path("bare"))
+    manager.start("other")
+    assert manager.state("other").active
+    assert not manager.state("bare").enabled
+
+
 def test_after_a_killed_supervisord_its_programs_are_ended_and_started_again(
     manager: SupervisorManager, prefix: pathlib.Path
 ) -> None:
