@@ -39,6 +39,8 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
                 ("kind", build.source.kind),
                 ("url", without_secrets(build.source.url)),
                 ("sha256", build.source.sha256),
+                ("content", build.content),
+                ("file", build.source.name if build.content else ""),
             )
             if value
         },

@@ -85,7 +85,10 @@ class Hive:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """models.conf ``[[model]]``. path: absolute, on the controller. file: file name in a Hugging Face repository."""
+    """models.conf ``[[model]]``. path: absolute, on the controller. file: file name in a Hugging Face repository.
+
+    commit, files: what the lock says of the revision; ``_lockfile`` has the format.
+    """
 
     name: str
     source: str = "huggingface"
@@ -96,6 +99,8 @@ class Model:
     path: str = ""
     file: str = ""
     revision: str = "main"
+    commit: str = ""
+    files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

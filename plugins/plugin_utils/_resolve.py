@@ -56,7 +56,7 @@ def hive_specs(
     specs = [_model(fleet, models[name]) for name in hive.models]
     specs += [queen] if queen else []
     specs.append(_agent(fleet, hive, catalog))
-    specs += [_worker(fleet, hive, worker, _entry(catalog, worker.type)) for worker in hive.workers]
+    specs += [_worker(fleet, hive, worker, _entry(catalog, worker.type, worker.version)) for worker in hive.workers]
     return tuple(specs)
 
 
@@ -71,8 +71,8 @@ def tools(fleet: _fleet.Fleet, catalog: Catalog) -> tuple[_spec.Spec, ...]:
     return tuple(_component(fleet, _entry(catalog, name), name) for name in TOOLS if catalog.get(name))
 
 
-def _entry(catalog: Catalog, name: str) -> Entry:
-    entry = catalog.get(name)
+def _entry(catalog: Catalog, name: str, version: str = "") -> Entry:
+    entry = catalog.get(name, version)
     if entry is None:
         raise KeyError(f"the catalog has no '{name}'")
     return entry
@@ -118,7 +118,7 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
             _gateway_worker(hive, worker, entry)
             for hive in fleet.hives
             for worker in hive.workers
-            for entry in (_entry(catalog, worker.type),)
+            for entry in (_entry(catalog, worker.type, worker.version),)
             if not _idle(worker, entry)
         ),
         page=next((file.content for file in spec.files if file.path == PAGE), ""),
@@ -246,23 +246,29 @@ def model_component(name: str) -> str:
 
 
 def _model(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
-    source = _source(model)
+    source = model_source(model)
     return _spec.Spec(
         name=model_component(model.name),
         type=_spec.MODEL,
         kind=_spec.MODEL,
         fleet=fleet.name,
-        version=source.revision or source.sha256[:12],
+        version=model.revision if model.source == _keys.HUGGINGFACE else source.sha256[:12],
         variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
         served_name=model.name,
         declared=json.dumps({"name": model.name}),
     )
 
 
-def _source(model: _fleet.Model) -> _spec.Source:
+def model_source(model: _fleet.Model) -> _spec.Source:
+    """Where the files of a model come from."""
     if model.source == _keys.HUGGINGFACE:
         return _spec.Source(
-            kind=HUGGINGFACE, repository=model.name, revision=model.revision, name=model.file, sha256=model.sha256
+            kind=HUGGINGFACE,
+            repository=model.name,
+            revision=model.commit or model.revision,
+            name=model.file,
+            sha256=model.sha256,
+            files=dict(model.files),
         )
     name = posixpath.basename(model.path or model.url.split("?")[0].split("#")[0])
     archive = name.endswith(_ARCHIVES)
