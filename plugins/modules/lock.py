@@ -60,11 +60,9 @@ EXAMPLES = r"""
   rbee.fleet.lock:
     folder: "{{ rbee_fleet.folder }}"
   run_once: true
-  register: locked
 
 - name: Go by it
   ansible.builtin.meta: refresh_inventory
-  when: locked is changed
 """
 
 RETURN = r"""

@@ -90,7 +90,8 @@ def _read(document: Document) -> Lock:
     models = {}
     for index, item in enumerate(_tables(reader, "model")):
         found = reader.table(("model", index), item, _MODEL)
-        models[found.pop("name")] = Pin(**found)
+        name = found.pop("name")
+        models[name] = Pin(**found)
     entries: dict[tuple[str, str], Entry] = {}
     for index, item in enumerate(_tables(reader, "catalog")):
         try:

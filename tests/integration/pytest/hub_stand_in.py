@@ -62,6 +62,7 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.asked: list[Asked] = []
         self.told: list[str] = []  # repositories whose commit was asked for, with all files
+        self.secretive = False  # does not tell
         self.damaged: set[str] = set()
         self.stall: dict[str, int] = {}
         self.stalled, self.closing = threading.Event(), threading.Event()
@@ -130,6 +131,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         given, revision = self.headers.get("Authorization", ""), match["revision"]
         if "blobs" in query:
             self.server_hub.told.append(match["repository"])
+            if self.server_hub.secretive:
+                return self._fail(503, "", "Service unavailable")
             if repository.token and given != f"Bearer {repository.token}":
                 return self._fail(401, "RepoNotFound", "Repository not found")
         files: list[dict[str, t.Any]] = []
