@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import http.client
 import re
 import typing as t
 import urllib.error
@@ -57,7 +58,7 @@ def _ask(model: Model, token: str, environment: t.Mapping[str, str]) -> Pin | Un
             text = answer.read(_LARGEST).decode()
     except urllib.error.HTTPError as error:
         return Unknown(_refused(error, model, shown, bool(token)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         return Unknown(f"{shown} cannot be reached from the controller: {without_secrets(str(reason))}")
     try:
