@@ -63,6 +63,7 @@ class Hub:
         self.asked: list[Asked] = []
         self.told: list[str] = []  # repositories whose commit was asked for, with all files
         self.secretive = False  # does not tell
+        self.renamed: dict[str, str] = {}  # where a repository is by now, a URL by its name
         self.damaged: set[str] = set()
         self.stall: dict[str, int] = {}
         self.stalled, self.closing = threading.Event(), threading.Event()
@@ -102,6 +103,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for pattern, action in ((_TREE, self._tree), (_INFO, self._info), (_LARGE, self._large), (_FILE, self._file)):
             match = pattern.fullmatch(path)
             if match:
+                if match["repository"] in self.server_hub.renamed:
+                    where = self.server_hub.renamed[match["repository"]]
+                    return self._send(307, {"Location": where + self.path.replace(match["repository"], "org/model")})
                 repository = self.server_hub.repositories.get(match["repository"])
                 if repository is None:
                     return self._fail(401, "RepoNotFound", "Repository not found")

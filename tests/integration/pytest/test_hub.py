@@ -330,6 +330,13 @@ def test_a_token_is_used_wherever_it_comes_from(hub: Hub) -> None:
     assert "does not show org/model to the controller without a token" in asked(Model("org/model"), HF_ENDPOINT=hub.url)
 
 
+def test_a_redirection_is_followed_and_takes_no_token_along(hub: Hub) -> None:
+    hub.renamed["org/old"] = hub.url
+    assert isinstance(asked(Model("org/old"), TOKEN, HF_ENDPOINT=hub.url), Pin)
+    hub.repositories["org/model"].token = TOKEN
+    assert "does not show org/old" in asked(Model("org/old"), TOKEN, HF_ENDPOINT=hub.url)
+
+
 @pytest.mark.parametrize(
     ("model", "environment", "said"),
     [
