@@ -302,8 +302,9 @@ def provide_machines() -> None:
 def integration() -> Result:
     install(missing_libraries())
     provide_browser()
-    # They mostly wait for other processes. The tests of a file stay together, since they share what they install.
-    return pytest_check("pytest", BIN / "python", "-n", "3", "--dist", "loadfile", "tests/integration/pytest")
+    # They often wait for other processes. The tests of a file stay together, since they share what they install.
+    workers = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+    return pytest_check("pytest", BIN / "python", *workers, "tests/integration/pytest")
 
 
 def package_manager() -> str:
