@@ -35,7 +35,7 @@ SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with few tests take longest, since those install fleets. They begin, so that none goes on alone at the end."""
+    """Files with few tests take longest, since those install fleets. They begin, lest one goes on alone at the end."""
     tests = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: tests[item.path])
 
