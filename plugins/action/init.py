@@ -19,6 +19,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils import (
     _given,
     _live,
     _load,
+    _machine,
     _place,
     _sshconf,
     _starter,
@@ -94,7 +95,7 @@ def lines(
     return done + [f"Note: {note}" for note in notes] + ([] if check else next_steps)
 
 
-def _not_taken(machines: t.Sequence[_starter.Machine], fleet: _fleet.Fleet) -> list[str]:
+def _not_taken(machines: t.Sequence[_machine.Machine], fleet: _fleet.Fleet) -> list[str]:
     """What was given and is not in the hives.conf that was there before."""
     known = {hive.hostname for hive in fleet.hives}
     missing = [machine.hostname for machine in machines if machine.hostname not in known]

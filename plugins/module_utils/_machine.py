@@ -37,14 +37,19 @@ KEY = "files/keys"  # of the queen's generation, where she asks clients for a ke
 RUNNING, STOPPED = "running", "stopped"
 
 
-def look(prefixes: t.Iterable[str] = (), gpus: t.Callable[[], Found] = _gpu_probe.probe) -> dict[str, t.Any]:
-    """Installations and engines, as JSON data. prefixes: where to look beside the usual places."""
+def look(
+    prefixes: t.Sequence[str] = (), strangers: bool = True, gpus: t.Callable[[], Found] = _gpu_probe.probe
+) -> dict[str, t.Any]:
+    """Installations and engines, as JSON data.
+
+    prefixes: where to look for installations; by default the usual places, and wherever an agent runs.
+    strangers: whether to look for engines that no fleet has installed.
+    """
     commands = _commands()
     homes = _homes()
-    places = [*prefixes, SYSTEM_PREFIX, *(os.path.join(home, USER_PREFIX) for home in homes), *_served(commands)]
-    places = list(dict.fromkeys(os.path.realpath(place) for place in places))
+    known = [SYSTEM_PREFIX, *(os.path.join(home, USER_PREFIX) for home in homes), *_served(commands)]
     installations, problems = [], []
-    for place in places:
+    for place in dict.fromkeys(os.path.realpath(place) for place in prefixes or known):
         try:
             found = _installation(place)
         except (_store.StoreError, OSError) as error:
@@ -52,14 +57,14 @@ def look(prefixes: t.Iterable[str] = (), gpus: t.Callable[[], Found] = _gpu_prob
             continue
         if found:
             installations.append(found)
-    engines = _running(commands, places)
-    engines += _stopped(homes, {engine["unit"] for engine in engines})
+    engines = _running(commands, [*known, *prefixes]) if strangers else []
+    engines += _stopped(homes, {engine["unit"] for engine in engines}) if strangers else []
     _place(engines, gpus)
     return {
         "installations": installations,
         "engines": [{key: value for key, value in engine.items() if key != "told"} for engine in engines],
         "problems": problems,
-        "blind": _blind(),
+        "blind": _blind() if strangers else "",
     }
 
 

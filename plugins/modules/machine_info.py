@@ -12,8 +12,7 @@ version_added: 0.1.0
 author:
   - rbee.fleet contributors (@rbee-fleet)
 description:
-  - Finds what any fleet has installed, by its receipts, in C(/opt/rbee), in C(~/.local/share/rbee) of the login user,
-    and wherever a hive agent runs.
+  - Finds what any fleet has installed, by its receipts.
   - Finds inference engines that were installed otherwise, as a process or as a systemd service that does not run. These
     are vLLM, C(llama-server), ComfyUI and Ollama.
   - The playbook C(rbee.fleet.migrate) makes a configuration of it.
@@ -35,10 +34,16 @@ attributes:
     platforms: posix
 options:
   prefixes:
-    description: Folders of installations to look into besides.
+    description:
+      - Folders of installations to look into.
+      - By default, C(/opt/rbee), C(~/.local/share/rbee) of the login user, and wherever an agent runs.
     type: list
     elements: path
     default: []
+  engines:
+    description: Whether to look for engines that no fleet has installed.
+    type: bool
+    default: true
 notes:
   - Needs Python 3.9 and its standard library on the host, and nothing else.
   - Needs the rights of root to see environment, GPUs and sockets of other users' processes. RV(blind) says what is
@@ -195,10 +200,13 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _machine
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec=dict(prefixes=dict(type="list", elements="path", default=[])),
+        argument_spec=dict(
+            prefixes=dict(type="list", elements="path", default=[]),
+            engines=dict(type="bool", default=True),
+        ),
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **_machine.look(module.params["prefixes"]))
+    module.exit_json(changed=False, **_machine.look(module.params["prefixes"], module.params["engines"]))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _of_hives_conf(path: str) -> tuple[list[Machine], list[str]]:
         raise GivenError(f"hives_conf: {path} cannot be read: {error.strerror}") from None
     if not _hives_conf.is_older(text):
         raise GivenError(
-            f"hives_conf: {path} is not in the older format, which begins with 'Host NAME'; one in TOML is used as it is"
+            f"hives_conf: {path} does not begin with 'Host NAME', as the older format does; TOML is used as it is"
         )
     return _hives_conf.parse(text, os.path.basename(path), getpass.getuser())
 
