@@ -166,17 +166,19 @@ def port_of(engine: Engine, ports: t.Collection[int]) -> int:
 # Families
 
 
-def leaders(kinds: t.Mapping[int, str], parents: t.Callable[[int], int]) -> list[int]:
+def leaders(kinds: t.Mapping[int, str], parent: t.Callable[[int], int]) -> list[int]:
     """The processes that are not the descendant of one of the same engine. kinds: the engine of each process."""
-    found = []
-    for pid, kind in sorted(kinds.items()):
-        above, seen = parents(pid), {pid}
-        while above and above not in seen and kinds.get(above) != kind:
-            seen.add(above)
-            above = parents(above)
-        if kinds.get(above) != kind:
-            found.append(pid)
-    return found
+    return [
+        pid for pid, kind in sorted(kinds.items()) if kind not in (kinds.get(above) for above in _above(pid, parent))
+    ]
+
+
+def _above(pid: int, parent: t.Callable[[int], int]) -> t.Iterator[int]:
+    seen = {0, pid}  # they may change while they are looked at
+    while parent(pid) not in seen:
+        pid = parent(pid)
+        seen.add(pid)
+        yield pid
 
 
 # GPUs

@@ -177,7 +177,7 @@ def _described(
     container: str = "",
 ) -> dict[str, t.Any]:
     """An engine as JSON data. ``told`` stays here."""
-    origin = _engine_place.origin_of(engine, folder, environ, os.path.isdir, _text)
+    origin = _engine_place.origin_of(engine, folder, environ, os.path.exists, _text)
     return {
         "type": engine.type,
         "state": RUNNING if pid else STOPPED,

@@ -28,7 +28,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine
 
-_FIRST = re.compile(r"\A\s*(?:#[^\n]*\n\s*)*Host\s+\S")
+_FIRST = re.compile(r"\A\s*(?:#[^\n]*\n\s*)*Host[ \t]+[^\s=]")
 _PORTS = ("Port", "HivePort")
 _NEEDED = ("HostName", "User", "HivePort")
 _KEYS = {*_NEEDED, *_PORTS, "BinaryPath"}
