@@ -99,7 +99,7 @@ found:
   returned: success
   type: list
   elements: str
-  sample: ["gpu-1: hive, llama-cpp of fleet default; vllm on port 8001 (vllm.service, process 4711)"]
+  sample: ["gpu-1: hive, llama-cpp of fleet default; vllm on port 8001 (vllm.service)"]
 notes:
   description: What the files do not say, and what to do before an installation.
   returned: success

@@ -75,7 +75,7 @@ class Migration:
             own = {
                 "address": agent["address"] if agent["address"] != usual else None,
                 "hive_port": agent["port"] if agent["port"] != _fleet.Hive.hive_port else None,
-                "auto_start": None if agent["auto_start"] else False,
+                "auto_start": None if agent.get("auto_start", True) else False,
             }
             table = {key: item for key, item in (table | own).items() if item is not None}
             self._compare_register(machine.alias, alias, table)
@@ -120,7 +120,7 @@ class Migration:
             reason = f"{named(engine)} is not declared, since {found.reason}"
             self.notes.append(f"{alias}: {reason}")
             if found.model and found.model["name"] not in self._models:
-                self._unsure.append((f"{alias}: {named(engine)} serves it, and {found.reason}.", found.model))
+                self._unsure.append((f"{alias}: {named(engine)} serves {_origin(engine['model'])}.", found.model))
             return dataclasses.replace(found, reason=reason)
         self.notes += [f"{alias}: {note}" for note in found.notes]
         if found.model:
@@ -143,7 +143,7 @@ def _general(found: Installed, looked: t.Mapping[str, Looked]) -> dict[str, Tabl
     usual = _fleet.Fleet(prefix=_fleet.PREFIXES[found.scope])
     queen: Table = {}
     if receipt:
-        queen = {"port": receipt["port"], "bind": receipt["address"], "auto_start": receipt["auto_start"]}
+        queen = {"port": receipt["port"], "bind": receipt["address"], "auto_start": receipt.get("auto_start", True)}
         queen |= declared_there.get("queen", {})
         machine = looked[found.queen].machine
         if queen.get("mode") != _fleet.ATTACHED and not machine.local:
@@ -165,6 +165,10 @@ def _model_of(receipt: Receipt) -> Table:
     """Its table, as its receipt has it."""
     known = receipt.get("declared") or {"name": receipt.get("served_name") or receipt["name"]}
     return {key: known[key] for key in _keys.MODEL if key in known}
+
+
+def _origin(model: t.Mapping[str, str]) -> str:
+    return model["path"] or model["url"] or model["repository"]
 
 
 def _keys_of(table: Table) -> str:
@@ -196,17 +200,18 @@ def _short(worker: Table) -> t.Any:
     return worker["type"] if set(worker) == {"type"} else worker
 
 
+_DONE = "Then take the # away, and that of the worker in hives.conf."
 _HOW = {
-    "file": "Where it is from is better than a copy: as a file of a repository of Hugging Face it needs 'name', the"
-    " repository, and 'file' alone; else copy it to this machine, and enter what sha256sum prints.",
-    "url": "Enter its digest, as sha256sum prints it.",
-    "huggingface": "Enter the file.",
+    "file": "If it is from Hugging Face, declare it so, with the repository as name, and file. Else copy it to this"
+    f" machine and enter its digest, as sha256sum prints it. {_DONE}",
+    "url": f"Enter its digest, as sha256sum prints it. {_DONE}",
+    "huggingface": f"Enter which file of it. {_DONE}",
 }
 
 
 def _unsure_text(unsure: tuple[str, Table]) -> str:
     """A model as a comment."""
     why, table = unsure
-    how = _HOW.get(str(table.get("source")), "")
+    how = _HOW.get(str(table.get("source")), "Take the # away together with that of the worker in hives.conf.")
     lines = [f"#{line}" for line in _starter.entry("model", table).splitlines()]
     return "\n".join([_starter.comment(f"{why} {how}".rstrip()), *lines])

@@ -84,16 +84,15 @@ def _model(engine: Engine, entry: Entry) -> tuple[Table | None, str]:
     if entry.model == "none":
         return None, ""
     if origin is None:
-        folder = f" in {engine['folder']}" if engine["folder"] else ""
-        return None, "" if entry.model != "required" else f"it serves models{folder} on demand; name one of them here"
+        return None, f"it serves {_on_demand(engine)}; name one of them here" if entry.model == "required" else ""
     if origin["path"]:
         name = origin["path"].rstrip("/").rpartition("/")[2]
         table = {"name": name.removesuffix(".gguf"), "source": "file", "path": name, "sha256": "0" * 64}
-        return table, f"its model {origin['path']} is a file of that machine alone; models.conf says what to do"
+        return table, f"its model {origin['path']} is a file of that machine alone"
     if origin["url"]:
         name = origin["url"].split("?")[0].rpartition("/")[2].removesuffix(".gguf")
         table = {"name": name, "source": "url", "url": origin["url"], "sha256": "0" * 64}
-        return table, f"the digest of its model {origin['url']} is not known; models.conf says what to do"
+        return table, f"the digest of its model {origin['url']} is not known"
     table = {key: origin[key] for key in ("revision", "file") if origin[key]}
     model = {"name": origin["repository"], **table}
     if entry.model_format == "gguf" and not origin["file"]:
@@ -101,6 +100,10 @@ def _model(engine: Engine, entry: Entry) -> tuple[Table | None, str]:
         model |= {"source": "huggingface", "file": "FILE.gguf"}
         return model, f"its command line does not say which file of {origin['repository']}{quantisation} it serves"
     return model, ""
+
+
+def _on_demand(engine: Engine) -> str:
+    return f"models{' in ' + engine['folder'] if engine['folder'] else ''} on demand"
 
 
 def _gpus(
@@ -131,16 +134,18 @@ def _on_one_line(arguments: t.Sequence[str]) -> list[str]:
 def _notes(engine: Engine, entry: Entry, model: Table | None) -> t.Iterator[str]:
     """What there is to know of an engine whose entry is in force."""
     who = named(engine)
-    stop = "end it"
-    if engine["unit"]:
-        stop = f"systemctl {'--user ' if engine['of_user'] else ''}disable --now {engine['unit']}"
-    yield f"{who}: before install, on that machine: {stop}. Install brings {entry.type} {entry.latest} in its place"
+    how = (
+        f" (systemctl {'--user ' if engine['of_user'] else ''}disable --now {engine['unit']})" if engine["unit"] else ""
+    )
+    yield f"{who}: stop it{how} before install, which brings {entry.type} {entry.latest} in its place"
     if engine["hidden"]:
         listed = ", ".join(engine["hidden"])
         yield f"{who}: {listed} may be secret and was left out; workers need no key, clients give it to the queen"
     others = [name for name in engine["names"] if not model or name != model["name"]]
     if others and model:
         yield f"{who}: clients that ask it for {', '.join(others)} have to ask the queen for {model['name']}"
+    if not engine["model"] and entry.model == "optional":
+        yield f"{who}: it serves {_on_demand(engine)}; declare those that the hive is to have"
     if engine["type"] == "comfyui":
         yield f"{who}: models, workflows and custom nodes stay in {engine['folder']}"
     if engine["type"] in _STORE:

@@ -173,7 +173,5 @@ def summary(found: Installed, looked: Looked) -> str:
 
 def named(engine: t.Mapping[str, t.Any]) -> str:
     """An engine in words."""
-    place = engine["container"] or engine["unit"]
-    if engine["state"] == "running":
-        place = f"{place}, process {engine['pid']}" if place else f"process {engine['pid']}"
+    place = engine["container"] or engine["unit"] or f"process {engine['pid']}"
     return f"{engine['type']} on port {engine['port']} ({place})"

@@ -87,15 +87,13 @@ def test_an_engine_becomes_a_worker(write: t.Any) -> None:
     assert (third.type, third.port) == ("comfyui", 8189)
     assert {one.name: one.revision for one in found.fleet.models} == {"org/m": COMMIT, "org/n": "main"}
     assert found.notes == [
-        "gpu-1: vllm on port 8000 (vllm.service, process 7): before install, on that machine:"
-        " systemctl disable --now vllm.service. Install brings vllm 2.0 in its place",
-        "gpu-1: vllm on port 8001 (process 7): before install, on that machine: end it."
-        " Install brings vllm 2.0 in its place",
+        "gpu-1: vllm on port 8000 (vllm.service): stop it (systemctl disable --now vllm.service) before install,"
+        " which brings vllm 2.0 in its place",
+        "gpu-1: vllm on port 8001 (process 7): stop it before install, which brings vllm 2.0 in its place",
         "gpu-1: vllm on port 8001 (process 7): clients that ask it for n have to ask the queen for org/n",
-        "gpu-1: comfyui on port 8189 (comfyui.service, process 7): before install, on that machine:"
-        " systemctl disable --now comfyui.service. Install brings comfyui 2.0 in its place",
-        "gpu-1: comfyui on port 8189 (comfyui.service, process 7):"
-        " models, workflows and custom nodes stay in /srv/ComfyUI",
+        "gpu-1: comfyui on port 8189 (comfyui.service): stop it (systemctl disable --now comfyui.service)"
+        " before install, which brings comfyui 2.0 in its place",
+        "gpu-1: comfyui on port 8189 (comfyui.service): models, workflows and custom nodes stay in /srv/ComfyUI",
     ]
 
 
