@@ -35,10 +35,17 @@ def engines(tmp_path: pathlib.Path) -> t.Iterator[Engines]:
 
 
 def look(pids: t.Collection[int]) -> list[dict[str, t.Any]]:
-    """What is found of these processes; other tests may run engines beside them."""
+    """What is found of these processes and their children; other tests may run engines beside them."""
     found = _machine.look(gpus=lambda: TWO)
     assert SECRET not in json.dumps(found)
-    return [engine for engine in found["engines"] if engine["pid"] in pids]
+    return [engine for engine in found["engines"] if _group(engine["pid"]) in pids]
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def test_engines_are_found_by_their_processes_and_declared(engines: Engines, tmp_path: pathlib.Path) -> None:
