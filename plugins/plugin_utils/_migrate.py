@@ -103,7 +103,9 @@ class Migration:
 
     def _worker(self, look: Looked, receipt: Receipt) -> Declared:
         entry, reason = entry_of({"declared": {"type": receipt.get("type")}, **receipt}, self._catalog)
-        if entry.get("model") and entry["model"] not in self._models:
+        if receipt.get("temporary"):
+            reason = reason or "it was installed as temporary"
+        elif entry.get("model") and entry["model"] not in self._models:
             reason = reason or f"its model {entry['model']} is not installed"
         if reason:
             hint = (

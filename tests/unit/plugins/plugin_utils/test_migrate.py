@@ -319,6 +319,15 @@ def test_of_several_fleets_one_is_to_be_named(lab: t.Any, write: t.Any, parse: P
         write(both, fleet="gone")
 
 
+def test_what_is_temporary_is_a_comment(lab: t.Any, write: t.Any) -> None:
+    _fleet_of_lab, looked = lab
+    receipts = looked[0].installations[0]["receipts"]
+    next(receipt for receipt in receipts if receipt["name"] == "b")["temporary"] = True
+    found = write(*looked)
+    assert [worker.name for worker in found.fleet.hives[0].workers] == ["llama-cpp"]
+    assert found.notes == ["first: b is installed and not declared, since it was installed as temporary"]
+
+
 def test_a_worker_of_an_unknown_type_is_a_comment(lab: t.Any, write: t.Any) -> None:
     _fleet_of_lab, looked = lab
     receipts = looked[0].installations[0]["receipts"]
