@@ -19,6 +19,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils import (
     _place,
     _starter,
     _summary,
+    _unrun,
 )
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine
@@ -101,10 +102,18 @@ def _results(options: t.Mapping[str, t.Any], hostvars: t.Any) -> dict[str, t.Any
         if "engines" in result:
             results[alias] = result
         else:
-            lost.append(f"{alias} could not be looked at: {_summary.cause(str(result['msg']))}")
+            lost.append(f"{alias} could not be looked at: {_why(result)}")
     if lost:
         raise MigrateError("; ".join([*lost, "mend that, or leave them out with -e without=ALIAS,ALIAS"]))
     return results
+
+
+def _why(result: t.Mapping[str, t.Any]) -> str:
+    if result.get("unreachable"):
+        return _summary.cause(str(result["msg"]))
+    said = _unrun.said_of(result)
+    found = _unrun.finding(said, root=said if "sudo" in said else "", python="")
+    return f"{found.where}: {found.problem}; {found.fix}"
 
 
 def _looked(machine: Machine, result: t.Mapping[str, t.Any]) -> Looked:

@@ -18,9 +18,10 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _load
 from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine as Given
 from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate import Migration
 from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate_fleet import Installed, Looked
+from ansible_collections.rbee.fleet.tests.integration.pytest import ssh_server
 from ansible_collections.rbee.fleet.tests.integration.pytest.engine_stand_in import Engines
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
-from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import Machine
+from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import ROOT, Machine
 
 SECRET = "s3cret-of-the-test"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -166,3 +167,31 @@ def test_nothing_is_written_when_a_machine_cannot_be_looked_at(project: Machine)
     done = project.play("rbee.fleet.migrate", *QUIET, "-e", "config=new", "-e", hosts, "-e", "without=far", "--check")
     assert done.returncode == 0 and f"{project.folder}/new: would write rbee.conf" in done.stdout
     assert not (project.folder / "new").exists()
+
+
+@pytest.fixture
+def server(tmp_path: pathlib.Path) -> t.Iterator[ssh_server.Server]:
+    found = ssh_server.Server(tmp_path / "sshd", ssh_server.find(ROOT / ".cache"))
+    yield found
+    found.stop()
+
+
+def test_a_machine_of_an_inventory_is_looked_at_by_ssh_as_it_says(project: Machine, server: ssh_server.Server) -> None:
+    key = server.new_key("me")
+    server.admit(key)
+    known = project.folder / "known"
+    known.write_text(server.known())
+    variables = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": server.ports[0],
+        "ansible_ssh_private_key_file": str(key),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={known}",
+    }
+    project.write("all.json", json.dumps({"gpus": {"hosts": {"gpu-1": variables}}, "web": {"hosts": {"web-1": {}}}}))
+    options = ("-e", "config=new", "-e", "from_inventory=all.json", "-e", "group=gpus")
+    done = project.play("rbee.fleet.migrate", *QUIET, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gpu-1: nothing that runs models\n" in done.stdout
+    assert "Note: ansible_ssh_private_key_file of gpu-1 was not taken over" in done.stdout
+    (hive,) = _load.load(str(project.folder / "new"))[0].hives
+    assert (hive.alias, hive.hostname, hive.ssh_port, hive.connection) == ("gpu-1", "127.0.0.1", server.ports[0], "ssh")
