@@ -17,7 +17,7 @@ description:
   - What is locked and still used stays. What is new in the configuration is added, what has left it is dropped.
   - Of a model that is new, the hub is asked for the commit, from the controller. Where that cannot be, there is a
     warning, and the model is not locked.
-  - Runs on the controller and connects to no host. Use it with C(run_once), and C(meta: refresh_inventory) after it.
+  - Runs on the controller and connects to no host. Use it with C(run_once), and have the inventory read anew after it.
 extends_documentation_fragment:
   - rbee.fleet.attributes
   - rbee.fleet.attributes.controller
