@@ -150,8 +150,9 @@ def apart(machines: t.Iterable[Machine]) -> None:
         other = first.setdefault(address, machine)
         if other is not machine:
             raise GivenError(
-                f"hosts: {other.alias} and {machine.alias} are behind one address, {address}, where a port can be that of one"
-                " of them only; give one here, and add the other to hives.conf with a hive_port and ports of its own"
+                f"hosts: {other.alias} and {machine.alias} are behind one address, {address}, where a port can be"
+                " that of one of them only; give one here, and add the other to hives.conf with a hive_port and"
+                " ports of its own"
             )
 
 
