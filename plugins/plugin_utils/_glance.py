@@ -92,7 +92,8 @@ def _not_well(spec: Thing, component: Thing) -> str:
         return "" if component["healthy"] else f"is in an unknown state{because}"
     if state == _verdict.RUNNING:
         return f"is not healthy{because}" if component["healthy"] is False else ""
-    if state == _verdict.INSTALLED or (state == _verdict.IDLE and spec.get("idle")):
+    idle = spec.get("idle") or any(variant.get("idle") for variant in spec.get("variants", ()))
+    if state == _verdict.INSTALLED or (state == _verdict.IDLE and idle):
         return ""
     if state == _verdict.STOPPED and not spec.get("auto_start", True):
         return ""

@@ -49,7 +49,7 @@ def offer_of(source: Source, files: t.Sequence[RemoteFile]) -> Offer:
 
 
 def format_of(paths: t.Iterable[str]) -> str:
-    """The format of a model of these files. A repository that has both is served as safetensors, which need no choice."""
+    """The format of a model of these files; of a repository that has both, safetensors, which need no choice."""
     endings = {posixpath.splitext(path)[1].lower() for path in paths}
     return next((known for known in (SAFETENSORS, GGUF) if f".{known}" in endings), "")
 
