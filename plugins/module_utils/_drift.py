@@ -71,9 +71,9 @@ def drift_of_extra(receipt: Receipt, purge: bool, users: t.Sequence[str] = ()) -
     users: the components that serve it and stay.
     """
     if receipt.get("kind") == MODEL and users:
-        return Drift(LEFT, f"a model that is not declared; it stays while {' and '.join(users)} serves it")
+        return Drift(LEFT, f"a model that is not declared here; it stays while {' and '.join(users)} serves it")
     if receipt.get("kind") == MODEL and not purge:
-        return Drift(LEFT, "a model that is not declared; it stays until it is purged or adopted")
+        return Drift(LEFT, "a model that is not declared here; it stays until it is purged or adopted")
     about = " ".join(str(receipt.get(key)) for key in ("type", "version") if receipt.get(key))
     about += f" on port {receipt['port']}" if receipt.get("port") else ""
     about += f", installed by {receipt['controller']}" if receipt.get("controller") else ""

@@ -14,8 +14,8 @@ author:
 description:
   - Reads the configuration, and says what M(rbee.fleet.components) is to be given on each hive so that a model is
     brought there, or removed. The playbook C(rbee.fleet.models) is made of the two.
-  - A model of C(models.conf) goes to the hives that it is declared for. With O(limited=true) any model goes to all hives
-    of the play. Otherwise the task fails for one that is declared for none of them, and says what to type.
+  - A model of C(models.conf) goes to the hives that it is declared for. With O(limited=true) any model goes to all
+    hives of the play. Otherwise the task fails for one that is declared for none of them, and says what to type.
   - Runs on the controller and connects to no host. Use it with C(run_once).
 extends_documentation_fragment:
   - rbee.fleet.attributes

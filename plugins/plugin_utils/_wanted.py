@@ -12,7 +12,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import Spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys, _models
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_spec
-from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
+from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, dotted, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Document, Path
 
 PRESENT, ABSENT = "present", "absent"
@@ -36,16 +36,14 @@ class Wanted:
 
 
 class _Reader(Reader):
-    """Names each key by the word before it and its number, where there are several models."""
+    """Names a thing by what the tables are called, with a number where there are several."""
 
-    def __init__(self, tables: t.Sequence[Table], where: str, mistakes: list[Mistake]) -> None:
+    def __init__(self, tables: t.Sequence[t.Any], where: str, mistakes: list[Mistake]) -> None:
         super().__init__(Document(where, {"model": list(tables)}, {}), mistakes)
 
     def wrong(self, path: Path, message: str) -> None:
-        if len(path) > 2:
-            self.mistakes.append(Mistake(self.document.name, 0, str(path[2]), message))
-        else:
-            super().wrong(path, message)
+        where = self.document.name + (f"[{path[1]}]" if len(self.document.data["model"]) > 1 else "")
+        self.mistakes.append(Mistake(where, 0, dotted(path[2:]), message))
 
 
 def models_from(tables: t.Sequence[str | Table], folder: str, where: str) -> tuple[_fleet.Model, ...]:
@@ -55,7 +53,7 @@ def models_from(tables: t.Sequence[str | Table], folder: str, where: str) -> tup
     where: what the tables are called in mistakes. Raises ConfigError.
     """
     mistakes: list[Mistake] = []
-    full = [_with_source({"name": one} if isinstance(one, str) else dict(one)) for one in tables]
+    full = [_with_source({"name": one} if isinstance(one, str) else one) for one in tables]
     reader = _Reader(full, where, mistakes)
     keys = {name: key for name, key in _keys.MODEL.items() if name not in ("hives", "pre_download")}
     usual = {"hives": (), "pre_download": True}
@@ -66,8 +64,8 @@ def models_from(tables: t.Sequence[str | Table], folder: str, where: str) -> tup
     return tuple(found.values())
 
 
-def _with_source(table: dict[str, t.Any]) -> dict[str, t.Any]:
-    if "source" in table or not {"url", "path"} & table.keys():
+def _with_source(table: t.Any) -> t.Any:
+    if not isinstance(table, dict) or "source" in table or not {"url", "path"} & table.keys():
         return table
     return {**table, "source": _keys.URL if "url" in table else _keys.FILE}
 
@@ -83,8 +81,8 @@ def wanted(
 ) -> Wanted:
     """What is to be brought, or taken away, where.
 
-    names: of models. given: of ``SOURCE_KEYS`` those that were given, which one model can have. hives: hosts of the run.
-    limited: whether it was limited to these. folder: where a relative path starts. Raises WantedError.
+    names: of models. given: of ``SOURCE_KEYS`` those that were given, which one model can have. hives: hosts of the
+    run. limited: whether it was limited to these. folder: where a relative path starts. Raises WantedError.
     """
     declared = {model.name: model for model in fleet.models}
     chosen = [alias for alias in (hive.alias for hive in fleet.hives) if alias in hives]

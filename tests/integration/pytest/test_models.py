@@ -110,6 +110,10 @@ class Fleet:
         self.host = json.loads(path.read_text())["hosts"]["desk"]
         return {model["name"]: model for model in self.host["models"]}
 
+    def has(self, name: str) -> bool:
+        """Whether there are files of a model, by the name of its component."""
+        return any((self.machine.prefix / "models" / f"model-{name}").glob("*"))
+
     def served(self) -> list[str]:
         return [model["id"] for model in json.loads(self.machine.get("queen", "/v1/models")[1])["data"]]
 
@@ -186,7 +190,7 @@ def test_the_list_says_what_is_there_and_who_uses_it(fleet: Fleet) -> None:
         "alone": ["solo"],
     }
     assert {(model["declared"], model["installed"]) for model in found.values()} == {(True, True)}
-    assert found["two"]["bytes"] == 102_760_448 or found["two"]["bytes"] > 90_000_000
+    assert found["two"]["bytes"] > 90_000_000
     assert fleet.host["free_bytes"] > 0
 
 
@@ -200,14 +204,19 @@ def test_a_model_that_a_worker_serves_is_not_removed(fleet: Fleet) -> None:
 
 def test_a_model_that_is_not_declared_for_any_hive_needs_one(fleet: Fleet) -> None:
     assert "--limit HIVE, where HIVE is one of desk, or --limit rbee_hives" in fleet.refused("-e", "model=org/extra")
-    assert "there is no model tow in models.conf; did you mean 'two'?" in fleet.refused("-e", "model=tow")
-    assert "org/extra" not in fleet.listed()
+    assert not fleet.has("org-extra")
+
+
+def test_what_is_not_downloaded_beforehand_comes_when_it_is_asked_for(fleet: Fleet) -> None:
+    assert not fleet.has("org-later")
+    assert fleet.changes("-e", "model=org/later") == 1
+    assert fleet.has("org-later")
 
 
 def test_a_model_is_downloaded_by_hand_listed_adopted_and_removed(fleet: Fleet) -> None:
     wanted = ("-e", "model=org/extra", "--limit", "desk")
     assert fleet.changes(*wanted, "--check") == 1
-    assert "org/extra" not in fleet.listed()
+    assert not fleet.has("org-extra")
     assert [fleet.changes(*wanted), fleet.changes(*wanted)] == [1, 0]
     found = fleet.listed()["org/extra"]
     assert (found["installed"], found["declared"], found["used_by"]) == (True, False, [])
@@ -217,16 +226,9 @@ def test_a_model_is_downloaded_by_hand_listed_adopted_and_removed(fleet: Fleet) 
     assert adopt.returncode == 0, adopt.stdout + adopt.stderr
     added = (fleet.machine.folder / "models.conf").read_text().removeprefix(before)
     assert added == '\n[[model]]\nname = "org/extra"\nhives = ["desk"]\n'
-    assert fleet.listed()["org/extra"]["declared"]
     fleet.machine.write("models.conf", before)
-    assert fleet.changes("-e", "model=org/extra", "-e", "state=absent") == 1
-    assert "org/extra" not in fleet.listed()
-
-
-def test_what_is_not_downloaded_beforehand_comes_when_it_is_asked_for(fleet: Fleet) -> None:
-    assert fleet.listed().get("org/later") is None
-    assert fleet.changes("-e", "model=org/later") == 1
-    assert fleet.changes("-e", "model=org/later", "-e", "state=absent") == 1
+    assert fleet.changes("-e", "model=org/extra,org/later", "-e", "state=absent") == 1
+    assert not fleet.has("org-extra") and not fleet.has("org-later")
 
 
 def test_a_download_that_failed_is_listed_and_can_be_discarded(fleet: Fleet) -> None:
@@ -238,17 +240,14 @@ def test_a_download_that_failed_is_listed_and_can_be_discarded(fleet: Fleet) -> 
     (begun,) = fleet.host["downloads"]
     assert (begun["repository"], begun["revision"]) == ("org--extra", "main")
     assert fleet.changes("-e", "model=org/extra", "-e", "state=absent") == 1
-    fleet.listed()
-    assert fleet.host["downloads"] == []
+    assert not list((fleet.machine.prefix / "cache").glob("hub-*"))
 
 
 def test_the_queen_follows_and_a_model_that_was_served_before_can_be_removed(fleet: Fleet) -> None:
     fleet.declare("org/one")
-    assert fleet.machine.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+    fleet.machine.changes("rbee.fleet.install", "-i", "rbee.yml")
     assert fleet.served() == ["alone", "org/one"]
     assert fleet.ask("two")[0] == 404
     assert fleet.changes("-e", "model=two", "-e", "state=absent") == 1
-    assert not list((fleet.machine.prefix / "models").glob("model-two/*"))
-    fleet.declare("org/one", "two")
-    assert fleet.machine.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
-    assert fleet.ask("two")[0] == 200
+    assert not fleet.has("two")
+    assert fleet.ask("org/one")[0] == 200
