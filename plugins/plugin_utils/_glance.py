@@ -78,10 +78,19 @@ def _of_one(spec: Thing, component: Thing | None) -> list[str]:
         for key, word in (_COMPARED_OF_MODELS if spec["kind"] == MODEL else _COMPARED).items()
         if component[key] != spec.get(key, type(component[key])())
     ]
+    lines += _on_demand(spec, component)
     state = _not_well(spec, component)
     problems = component["problems"]
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
     return lines + ([state] if state else []) + ([f"is not as installed: {problems[0]}{more}"] if problems else [])
+
+
+def _on_demand(spec: Thing, component: Thing) -> list[str]:
+    """Where a worker serves other models on demand than declared. One that has nothing to serve is told as idle."""
+    want, have = sorted(spec.get("models", {}).values()), sorted(map(str, component.get("models", ())))
+    if want == have or not want or component["state"] == _verdict.IDLE:
+        return []
+    return [f"serves {', '.join(have) or 'nothing'}, declared is {', '.join(want)}"]
 
 
 def _not_well(spec: Thing, component: Thing) -> str:

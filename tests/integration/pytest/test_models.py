@@ -21,7 +21,7 @@ import urllib.request
 
 import pytest
 from ansible_collections.rbee.fleet.tests.integration.pytest.hub_stand_in import Hub, Repository
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port, wait_until
 from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, Machine, machine
 
 pytestmark = NEEDS
@@ -118,7 +118,12 @@ class Fleet:
         return [model["id"] for model in json.loads(self.machine.get("queen", "/v1/models")[1])["data"]]
 
     def ask(self, model: str) -> tuple[int, dict[str, t.Any]]:
-        """What the queen answers to a question for a model."""
+        """What the queen answers to a question for a model, once she has seen its worker."""
+        answers: list[tuple[int, dict[str, t.Any]]] = []
+        wait_until(lambda: answers.append(self._ask(model)) or answers[-1][0] != 503)
+        return answers[-1]
+
+    def _ask(self, model: str) -> tuple[int, dict[str, t.Any]]:
         body = {"model": model, "max_tokens": 8, "messages": [{"role": "user", "content": "What is 2+2?"}]}
         url = f"http://127.0.0.1:{self.machine.ports['queen']}/v1/chat/completions"
         request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
@@ -251,3 +256,45 @@ def test_the_queen_follows_and_a_model_that_was_served_before_can_be_removed(fle
     assert fleet.changes("-e", "model=two", "-e", "state=absent") == 1
     assert not fleet.has("two")
     assert fleet.ask("org/one")[0] == 200
+
+
+OWN = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  module_defaults:
+    rbee.fleet.models:
+      scope: user
+      prefix: {prefix}
+      models: [{{ name: weights, url: "{url}", sha256: {sha256} }}]
+  tasks:
+    - rbee.fleet.models:
+      register: first
+    - rbee.fleet.models:
+      register: second
+    - rbee.fleet.models:
+        state: absent
+      register: third
+    - rbee.fleet.models:
+        state: absent
+      register: fourth
+    - ansible.builtin.assert:
+        that:
+          - first.components | map(attribute="state") == ["installed"]
+          - third.components | map(attribute="state") == ["removed"]
+          - first is changed and second is not changed and third is changed and fourth is not changed
+    - rbee.fleet.models:
+        models: [{{ name: weights, ulr: "{url}" }}]
+"""
+
+
+def test_an_inventory_of_ones_own_needs_no_configuration(supervisor_environment: pathlib.Path) -> None:
+    with machine(supervisor_environment) as found, Hub() as hub:
+        hub.repositories["org/m"] = Repository({"m.bin": WEIGHTS})
+        url, sha256 = f"{hub.url}/org/m/resolve/main/m.bin", hashlib.sha256(WEIGHTS).hexdigest()
+        found.write("site.yml", OWN.format(prefix=found.prefix, url=url, sha256=sha256))
+        done = found.play("site.yml")
+        said = " ".join((done.stdout + done.stderr).split())
+        assert "models: ulr: unknown key; did you mean 'url'?" in said, said
+        assert [asked.path for asked in hub.asked] == ["m.bin"]
+        assert not list(found.prefix.glob("models/*"))
