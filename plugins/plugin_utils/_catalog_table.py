@@ -20,7 +20,7 @@ def table_of(entry: Entry) -> Table:
     found: Table = {key: to_dict(getattr(entry, key)) for key in PLAIN}
     found["model"] = entry.model if entry.model != NO_MODEL else ""
     found |= {"health": to_dict(entry.health), "service": to_dict(entry.service)}
-    found["files"] = {file.path: _file(file) for file in entry.files}
+    found["files"] = _files(entry.files)
     found["release"] = [_release(release) for release in entry.releases]
     return _said(found)
 
@@ -30,8 +30,17 @@ def _said(table: Table) -> Table:
     return {key: value for key, value in table.items() if value not in ("", 0, [], {})}
 
 
-def _file(file: File) -> str | Table:
-    return {"content": file.content, "template": True} if file.template else file.content
+def _files(files: t.Sequence[File]) -> Table:
+    """All of them as texts or all as tables, which keeps their order: in TOML, tables come after all else."""
+    if not any(file.template or file.each_model for file in files):
+        return {file.path: file.content for file in files}
+    return {
+        file.path: {"each_model" if file.each_model else "content": file.content} | _template(file) for file in files
+    }
+
+
+def _template(file: File) -> Table:
+    return {"template": True} if file.template else {}
 
 
 def _release(release: Release) -> Table:
@@ -46,6 +55,7 @@ def _release(release: Release) -> Table:
             "variant": variant.name if variant.name != DEFAULT_VARIANT else "",
             "device": variant.device,
             "command": list(variant.command),
+            "models_command": list(release.models_command),
             "env": dict(variant.env),
             "libraries": to_dict(variant.libraries),
             "python": to_dict(env) if env else {},

@@ -87,6 +87,7 @@ class Hive:
 class Model:
     """models.conf ``[[model]]``. path: absolute, on the controller. file: file name in a Hugging Face repository.
 
+    fetch: who fetches it, empty for whoever does so for the fleet.
     commit, files: what the lock says of the revision; ``_lockfile`` has the format.
     """
 
@@ -101,6 +102,7 @@ class Model:
     revision: str = "main"
     commit: str = ""
     files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fetch: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
