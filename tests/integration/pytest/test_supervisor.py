@@ -212,7 +212,7 @@ def test_what_a_killed_component_left_behind_is_killed_when_it_is_stopped(
     child = start_parent(manager, prefix, autorestart="false")
     os.kill(manager.state("a").pid, signal.SIGKILL)
     manager.stop("a")
-    assert not alive(child)
+    wait_until(lambda: not alive(child))
 
 
 def test_a_component_that_ignores_the_request_to_stop_is_killed_after_its_timeout(

@@ -84,9 +84,8 @@ class Served:
         """Seconds from one step of the worker's installation to another."""
         (journal,) = (self.machine.prefix / "journal").glob("*.jsonl")
         events = [json.loads(line) for line in journal.read_text().splitlines()]
-        times = {
-            event["step"]: event["time"] for event in events if event.get("component") == "vllm" and "step" in event
-        }
+        steps = [event for event in events if (event["event"], event.get("component")) == (_events.STEP, "vllm")]
+        times = {event["step"]: event["time"] for event in steps}
         return float(times[last] - times[first])
 
     def processes(self) -> dict[int, str]:
@@ -175,4 +174,4 @@ def test_a_killed_server_takes_its_engine_with_it_and_is_started_again(served: S
 def test_a_stop_ends_all_its_processes(served: Served) -> None:
     assert served.titled(ENGINE)
     play(served.machine, "stop", "--tags", "workers")
-    assert served.processes() == {}
+    wait_until(lambda: served.processes() == {})
