@@ -13,8 +13,9 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils import _spec
 from ansible_collections.rbee.fleet.plugins.module_utils._agent_request import CATALOG
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN, HUGGINGFACE
+from ansible_collections.rbee.fleet.plugins.module_utils._target import fill
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
-from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import ALIAS, QUEEN_URL, Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_page import PAGE
@@ -53,11 +54,43 @@ def hive_specs(
 ) -> tuple[_spec.Spec, ...]:
     """Everything on the host of a hive. queen: where she is on it too."""
     models = {model.name: model for model in fleet.models}
+    own = [_agent(fleet, hive, catalog)]
+    own += [_worker(fleet, hive, worker, _entry(catalog, worker.type)) for worker in hive.workers]
     specs = [_model(fleet, models[name]) for name in hive.models]
     specs += [queen] if queen else []
-    specs.append(_agent(fleet, hive, catalog))
-    specs += [_worker(fleet, hive, worker, _entry(catalog, worker.type)) for worker in hive.workers]
-    return tuple(specs)
+    return (*specs, *(_filled(spec, _values(fleet, hive)) for spec in own))
+
+
+def _values(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
+    """What stands for the placeholders of hives and workers that a host cannot fill in."""
+    return {ALIAS: hive.alias, QUEEN_URL: _fleet.queen_url(fleet, hive)}
+
+
+def _filled(spec: _spec.Spec, values: t.Mapping[str, str]) -> _spec.Spec:
+    """With these placeholders filled in, wherever a host fills in its own."""
+
+    def words(given: t.Iterable[str]) -> tuple[str, ...]:
+        return tuple(fill(word, values) for word in given)
+
+    def env(given: t.Mapping[str, str]) -> dict[str, str]:
+        return {name: fill(value, values) for name, value in given.items()}
+
+    return dataclasses.replace(
+        spec,
+        command=words(spec.command),
+        check=words(spec.check),
+        env=env(spec.env),
+        programs={name: words(command) for name, command in spec.programs.items()},
+        files=tuple(
+            dataclasses.replace(file, content=fill(file.content, values)) if file.template else file
+            for file in spec.files
+        ),
+        health=dataclasses.replace(spec.health, path=fill(spec.health.path, values)),
+        variants=tuple(
+            dataclasses.replace(variant, command=words(variant.command), env=env(variant.env))
+            for variant in spec.variants
+        ),
+    )
 
 
 def hive_secrets(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
@@ -104,10 +137,27 @@ def _component(fleet: _fleet.Fleet, entry: Entry, name: str, version: str = "") 
 
 
 def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
-    """The gateway in front of all hives of the fleet."""
-    queen = fleet.queen
-    spec = _component(fleet, _entry(catalog, _spec.QUEEN), _spec.QUEEN)
-    gateway = Gateway(
+    """The gateway in front of all hives of the fleet, or the program that stands in its place."""
+    queen, entry = fleet.queen, _entry(catalog, _spec.QUEEN)
+    spec = _component(fleet, entry, _spec.QUEEN)
+    page = next((file.content for file in spec.files if file.path == PAGE), "")
+    if entry.is_gateway:
+        gateway = _gateway(fleet, catalog, page)
+        spec = dataclasses.replace(
+            spec, files=tuple(file for file in spec.files if file.path != PAGE) + render(gateway)
+        )
+    return dataclasses.replace(
+        spec,
+        address=queen.bind,
+        port=queen.port,
+        auto_start=queen.auto_start,
+        register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
+    )
+
+
+def _gateway(fleet: _fleet.Fleet, catalog: Catalog, page: str) -> Gateway:
+    queen, drains = fleet.queen, _entry(catalog, _spec.HIVE).is_agent
+    return Gateway(
         fleet=fleet.name,
         bind=queen.bind,
         port=queen.port,
@@ -115,21 +165,13 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         max_request_bytes=queen.max_request_bytes,
         hives=tuple(GatewayHive(hive.alias, hive.address, hive.hive_port) for hive in fleet.hives),
         workers=tuple(
-            _gateway_worker(hive, worker, entry)
+            _gateway_worker(hive, worker, entry, drains)
             for hive in fleet.hives
             for worker in hive.workers
             for entry in (_entry(catalog, worker.type),)
             if not _idle(worker, entry)
         ),
-        page=next((file.content for file in spec.files if file.path == PAGE), ""),
-    )
-    return dataclasses.replace(
-        spec,
-        address=queen.bind,
-        port=queen.port,
-        files=tuple(file for file in spec.files if file.path != PAGE) + render(gateway),
-        auto_start=queen.auto_start,
-        register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
+        page=page,
     )
 
 
@@ -147,7 +189,8 @@ def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
     )
 
 
-def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> GatewayWorker:
+def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry, drains: bool) -> GatewayWorker:
+    """drains: whether the agent of the hive can be asked for it."""
     return GatewayWorker(
         hive=hive.alias,
         name=worker.name,
@@ -156,19 +199,21 @@ def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> G
         port=worker.port,
         models=(worker.model,) if worker.model else (),
         health_path=entry.health.path,
-        agent_port=hive.hive_port,
+        agent_port=hive.hive_port if drains else 0,
     )
 
 
 def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Spec:
-    spec = _component(fleet, _entry(catalog, _spec.HIVE), _spec.HIVE)
-    known = _spec.File(path=CATALOG, content=json.dumps(_catalog_of(fleet, hive, catalog), indent=1, sort_keys=True))
+    entry = _entry(catalog, _spec.HIVE)
+    spec = _component(fleet, entry, _spec.HIVE)
+    if entry.is_agent:
+        known = json.dumps(_catalog_of(fleet, hive, catalog), indent=1, sort_keys=True)
+        spec = dataclasses.replace(spec, files=(*spec.files, _spec.File(path=CATALOG, content=known)))
     return dataclasses.replace(
         spec,
         address=hive.address,
         port=hive.hive_port,
         auto_start=hive.auto_start,
-        files=(*spec.files, known),
         declared=json.dumps({"alias": hive.alias}),
     )
 
@@ -176,12 +221,16 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
 def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dict[str, t.Any]:
     """What the agent may install on its own; ``_agent_request`` has the format."""
     types = ((name, _entry(catalog, name)) for name in catalog.types(_spec.WORKER))
+    values = _values(fleet, hive)
     workers = {
         name: {
             "model": entry.model,
-            "model_command": list(entry.model_command),
+            "model_command": [fill(word, values) for word in entry.model_command],
             "spec": _spec.to_dict(
-                _worker(fleet, hive, _fleet.Worker(type=name, name=name, version="", port=entry.port), entry)
+                _filled(
+                    _worker(fleet, hive, _fleet.Worker(type=name, name=name, version="", port=entry.port), entry),
+                    values,
+                )
             ),
         }
         for name, entry in types

@@ -33,11 +33,11 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import wa
 PYTHON = find_interpreter(">=3.9").path
 
 
-def make_wheel(folder: pathlib.Path, name: str, version: str, requires: str = "") -> str:
-    """A wheel with one module and one console script of its name; returns its digest."""
+def make_wheel(folder: pathlib.Path, name: str, version: str, requires: str = "", text: str = "") -> str:
+    """A wheel with one module and one console script of its name; returns its digest. text: of the module."""
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"def main():\n    print({name!r}, {version!r})\n",
+        f"{name}.py": text or f"def main():\n    print({name!r}, {version!r})\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         + (f"Requires-Dist: {requires}\n" if requires else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
