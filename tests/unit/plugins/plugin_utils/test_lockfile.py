@@ -49,7 +49,7 @@ def catalog(*entries: Entry) -> Catalog:
     bundled = Release("bundled", Variant("default", {"any": Source("bundled", name="x")}))
     env = Variant("default", {"any": Source("python", env=PythonEnv(requirements="hf==1\n"))})
     fixed = (
-        dataclasses.replace(entry("queen", "1", kind="queen"), releases=(bundled,)),
+        dataclasses.replace(entry("queen", "1", kind="queen"), releases=(bundled,), command=("{files}/haproxy.cfg",)),
         dataclasses.replace(entry("hive", "1", kind="hive"), releases=(bundled,)),
         entry("uv", "1", kind="tool"),
         dataclasses.replace(entry("huggingface", "1", kind="tool"), releases=(Release("1", env),)),
