@@ -66,7 +66,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._config import HIVES
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
-from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
+from ansible_collections.rbee.fleet.plugins.plugin_utils._load import Loaded, load_locked
+from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile_disk import draft_path
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve, tools
 
 _TEMPLATE = re.compile(r"\{[{%#]")
@@ -90,17 +91,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             self._read_config_data(path)
             folder = os.path.normpath(os.path.join(folder, os.path.expanduser(self.get_option("config") or "")))
         try:
-            fleet, catalog = load(folder)
+            loaded = load_locked(folder, draft_path(folder))
         except ConfigError as error:
             count = len(error.mistakes)
             mistakes = f"{count} mistake{'s' if count > 1 else ''} in the configuration {folder}"
             # Shown apart: ansible-core repeats the text of the exception, and before 2.19 runs its lines together.
             self.display.error(f"{mistakes}:\n{error}", wrap_text=False)
             raise AnsibleParserError(f"{mistakes}, listed above; nothing was touched.") from None
-        self._populate(fleet, catalog, folder)
+        self._populate(loaded, folder)
 
-    def _populate(self, fleet: _fleet.Fleet, catalog: t.Any, folder: str) -> None:
-        common = {"rbee_fleet": _settings(fleet, folder), "rbee_tools": to_dict(tools(fleet, catalog))}
+    def _populate(self, loaded: Loaded, folder: str) -> None:
+        fleet, catalog = loaded.fleet, loaded.catalog
+        common = {"rbee_fleet": _settings(loaded, folder), "rbee_tools": to_dict(tools(fleet, catalog))}
         reached: dict[str, _fleet.Queen | _fleet.Hive] = {fleet.queen_host: fleet.queen}
         reached.update({hive.alias: hive for hive in fleet.hives})
         for host, plan in resolve(fleet, catalog).items():
@@ -138,8 +140,9 @@ def _group(of: str, name: str) -> str:
     return f"rbee_{of}_" + re.sub(r"[^a-z0-9]", "_", name.lower())
 
 
-def _settings(fleet: _fleet.Fleet, folder: str) -> dict[str, t.Any]:
+def _settings(loaded: Loaded, folder: str) -> dict[str, t.Any]:
     """folder: of the configuration, for the commands that edit it."""
+    fleet = loaded.fleet
     return {
         "folder": folder,
         "name": fleet.name,
@@ -148,6 +151,8 @@ def _settings(fleet: _fleet.Fleet, folder: str) -> dict[str, t.Any]:
         "fetch": fleet.fetch,
         "max_concurrent_installs": fleet.package.max_concurrent_installs,
         "health_check_timeout": fleet.package.health_check_timeout,
+        "unlocked": loaded.unlocked,
+        "newer": [str(found) for found in loaded.newer],
     }
 
 

@@ -17,6 +17,13 @@ def canonical(value: t.Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def blob_hash(size: int) -> t.Any:
+    """A hash object for the name that git gives to a file of this size: update it with the content."""
+    found = hashlib.new("sha1", usedforsecurity=False)
+    found.update(b"blob %d\0" % size)
+    return found
+
+
 def digest(value: t.Any) -> str:
     """SHA-256 of the canonical form, shortened for use in names."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:SHORT]

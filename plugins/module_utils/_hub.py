@@ -13,6 +13,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils._digest import blob_hash
 from ansible_collections.rbee.fleet.plugins.module_utils._disk import free_space, need_space
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import (
     RemoteFile,
@@ -45,14 +46,16 @@ def fetch_model(
     progress: Progress = quiet,
     stop: t.Optional[threading.Event] = None,
     timeout: float = 24 * 3600,
+    find: t.Callable[[str], str] = lambda _sha256: "",
 ) -> None:
     """Puts the files into ``dest``, a new folder; in ``work``, the caller's to remove, they keep a second name.
 
     hf: path of the program. token: for gated and private repositories; empty leaves it to the host's environment
     (``HF_TOKEN``), whose other settings (``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, proxies) apply too. timeout: seconds.
+    find: the path of a file with this SHA-256 that is here already, or an empty string.
     Raises SourceError, and Stopped or NoSpace of it; ``work`` then holds what a next call goes on with.
     """
-    job = _Download(hf, source, work, token, progress, stop or threading.Event(), timeout)
+    job = _Download(hf, source, work, token, progress, stop or threading.Event(), timeout, find)
     for file in job.run():
         path = os.path.join(dest, file.path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -68,10 +71,18 @@ class _Download:
     """One revision on its way; ``files`` is where the client puts them, with what it knows of them in ``.cache``."""
 
     def __init__(
-        self, hf: str, source: Source, work: str, token: str, progress: Progress, stop: threading.Event, timeout: float
+        self,
+        hf: str,
+        source: Source,
+        work: str,
+        token: str,
+        progress: Progress,
+        stop: threading.Event,
+        timeout: float,
+        find: t.Callable[[str], str] = lambda _sha256: "",
     ) -> None:
         self._hf, self._source, self._work, self._token = hf, source, work, token
-        self._progress, self._stop, self._timeout = progress, stop, timeout
+        self._progress, self._stop, self._timeout, self._find = progress, stop, timeout, find
         self._repository = [source.repository, "--revision", source.revision]
         self.files = os.path.join(work, "files")
         self._reported = 0.0
@@ -86,19 +97,33 @@ class _Download:
         source = self._source
         files = choose_files(source, self.listing())
         total = sum(file.size for file in files)
+        missing = [file for file in files if not self._take(file)]
         need_space(self._work, max(0, total - self._present()))
-        names = [file.path for file in files] if source.name else []
-        self._call(
-            ["download", *self._repository, "--local-dir", self.files, "--format", "quiet", "--", *names],
-            self._timeout,
-            files,
-        )
-        done = 0
-        for file in files:
+        names = [file.path for file in missing] if source.name or len(missing) < len(files) else []
+        if missing:
+            self._call(
+                ["download", *self._repository, "--local-dir", self.files, "--format", "quiet", "--", *names],
+                self._timeout,
+                files,
+            )
+        done = total - sum(file.size for file in missing)
+        for file in missing:
             self._progress(f"verifying {source.repository}", done, total)
             self._verify(file)
             done += file.size
         return files
+
+    def _take(self, file: RemoteFile) -> bool:
+        """Whether the file is here now, from an earlier revision that has the same."""
+        path, known = os.path.join(self.files, file.path), self._find(file.sha256) if file.sha256 else ""
+        if not known or os.path.lexists(path) or self._digest(known, "sha256") != file.sha256:
+            return False
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            os.link(known, path)
+        except OSError:  # a file system without hard links
+            return False
+        return True
 
     def _call(self, arguments: t.Sequence[str], timeout: float, files: t.Sequence[RemoteFile] = ()) -> str:
         """What the program says on its standard output. Credentials go through its environment alone."""
@@ -146,9 +171,7 @@ class _Download:
             )
 
     def _digest(self, path: str, kind: str) -> str:
-        digest = hashlib.new("sha256" if kind == "sha256" else "sha1", usedforsecurity=kind == "sha256")
-        if kind == "blob":  # git hash-object: the content after a header
-            digest.update(b"blob %d\0" % os.path.getsize(path))
+        digest = hashlib.sha256() if kind == "sha256" else blob_hash(os.path.getsize(path))
         with open(path, "rb") as stream:
             for block in iter(lambda: stream.read(_CHUNK), b""):
                 if self._stop.is_set():

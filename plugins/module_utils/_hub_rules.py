@@ -62,6 +62,10 @@ class RemoteFile:
     sha256: str
     blob: str
 
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self.sha256}" if self.sha256 else f"git:{self.blob}"
+
 
 def read_listing(text: str) -> tuple[RemoteFile, ...]:
     """The files that ``hf models ls REPOSITORY --recursive --format json`` lists. Raises SourceError."""
@@ -69,10 +73,38 @@ def read_listing(text: str) -> tuple[RemoteFile, ...]:
         found = tuple(_file(item) for item in json.loads(text) if "size" in item)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SourceError(f"the list of files is not understood: {error!r}") from error
-    for file in found:
+    return _inside(found)
+
+
+def read_info(text: str) -> tuple[str, tuple[RemoteFile, ...]]:
+    """The commit and the files in the answer to ``GET /api/models/REPOSITORY/revision/REVISION?blobs=true``.
+
+    Raises SourceError.
+    """
+    try:
+        data = json.loads(text)
+        files = tuple(
+            RemoteFile(
+                str(item["rfilename"]),
+                int(item["size"]),
+                str((item.get("lfs") or {}).get("sha256", "")),
+                str(item["blobId"]),
+            )
+            for item in data["siblings"]
+        )
+        commit = str(data["sha"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SourceError(f"the answer of the hub is not understood: {error!r}") from error
+    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
+        raise SourceError(f"the hub names no commit, but {commit[:80]!r}")
+    return commit, _inside(files)
+
+
+def _inside(files: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:
+    for file in files:
         if posixpath.isabs(file.path) or ".." in file.path.split("/") or "\x00" in file.path:
             raise SourceError(f"the repository has a file {file.path!r}, which would lie outside its folder")
-    return found
+    return files
 
 
 def _file(item: t.Mapping[str, t.Any]) -> RemoteFile:
@@ -83,8 +115,21 @@ def _file(item: t.Mapping[str, t.Any]) -> RemoteFile:
 def choose_files(source: Source, files: t.Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
     """The files to fetch: all of them, or the one that is named, with its other parts when it is a split GGUF.
 
-    Raises SourceError when there is no such file, or when it is not the one of the expected digest.
+    Raises SourceError when there is no such file, or when they are not those of the expected digests.
     """
+    chosen = _chosen(source, files)
+    listed = {file.path: file.digest for file in chosen}
+    other = sorted(path for path in {*listed, *source.files} if listed.get(path) != source.files.get(path))
+    if source.files and other:
+        raise SourceError(
+            f"{other[0]} of {source.repository} is not what the lock names at revision {source.revision}: expected "
+            f"{source.files.get(other[0], 'no such file')}, the hub has {listed.get(other[0], 'none')}; distrust the "
+            f"repository, or renew the lock with -e rbee_update=true"
+        )
+    return chosen
+
+
+def _chosen(source: Source, files: t.Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
     if not files:
         raise SourceError(f"{source.repository} is empty at revision {source.revision}")
     if not source.name:
@@ -125,6 +170,11 @@ def environment(given: t.Mapping[str, str], home: str, token: str, largest: int)
 def explain(source: Source, said: str, given: t.Mapping[str, str]) -> str:
     """Why the client failed, in one line. said: its standard error. given: the environment of the host."""
     endpoint = without_secrets(given.get("HF_ENDPOINT", "") or _ENDPOINT).rstrip("/")
+    if source.files and "Revision not found" in said:
+        return (
+            f"{source.repository} does not have the commit {source.revision} that rbee.lock names; to take what is "
+            f"there instead, run install with -e rbee_update=true"
+        )
     for pattern, cause in _CAUSES:
         if re.search(pattern, said, re.MULTILINE):
             return cause.format(repository=source.repository, revision=source.revision, endpoint=endpoint)

@@ -39,6 +39,7 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
                 ("kind", build.source.kind),
                 ("url", without_secrets(build.source.url)),
                 ("sha256", build.source.sha256),
+                ("content", build.content),
                 ("repository", build.source.repository),
                 ("revision", build.source.revision),
                 ("file", build.source.name if spec.kind == MODEL else ""),

@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _disk,
     _fetch,
     _hub,
+    _models_here,
     _packages,
     _pyenv,
     _store,
@@ -85,7 +86,7 @@ class Builder:
         elif source.kind == "file":
             _place(self._artefact(source, progress), os.path.join(staged, source.name))
         elif source.kind == HUGGINGFACE:
-            self._model(staged, source, progress)
+            self._model(staged, build, progress)
         elif source.kind == "system-package":
             self._package(staged, source, progress)
         elif source.kind == "bundled":
@@ -114,12 +115,23 @@ class Builder:
             # uv's cache is of no use later: no other folder will hold these wheels.
             _pyenv.build_env(uv, dest, env, build.interpreter, progress, self._stop, wheels=wheels)
 
-    def _model(self, staged: str, source: Source, progress: Progress) -> None:
+    def _model(self, staged: str, build: Build, progress: Progress) -> None:
+        source = build.source
         brought = self._supply.files(model(source))
         if brought is None:
             work = _hub.work_folder(self._layout.cache, source)
             hf = os.path.join(self._hub(), "bin", "hf")
-            _hub.fetch_model(hf, source, staged, work, self._hub_token, progress, self._stop)
+            known = _models_here.by_digest(os.path.dirname(build.path))
+            _hub.fetch_model(
+                hf,
+                source,
+                staged,
+                work,
+                self._hub_token,
+                progress,
+                self._stop,
+                find=lambda sha256: known.get(sha256, ""),
+            )
             return
         for name, path in brought.items():
             dest = os.path.join(staged, name)

@@ -59,6 +59,9 @@ class Source:
     also: further archives (their ``url`` or ``path``, ``sha256``, ``size``, ``strip``), unpacked into the same tree.
     name: ``file``: name of the installed file; ``bundled``: what to build; a model's ``archive`` or ``huggingface``
     repository: the file in it that is the model, empty for all of it.
+    repository, revision: kind ``huggingface``: its name, and a branch, tag or commit of it.
+    files: kind ``huggingface``: the digest of each of its files by path, ``sha256:…`` or ``git:…`` (the name of the
+    blob); empty means whatever the revision holds.
     fetch: who fetches it, ``host`` or ``controller``; empty leaves that to the request.
     env: a virtual environment in ``{release}/env`` (kind ``archive``) or ``{release}`` itself (kind ``python``).
     packages: kind ``system-package``: package names by manager (``apt``, ``dnf``, ``zypper``, ``pacman``, ``apk``).
@@ -76,6 +79,7 @@ class Source:
     name: str = ""
     repository: str = ""
     revision: str = ""
+    files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     fetch: str = ""
     env: t.Optional[PythonEnv] = None
     packages: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)

@@ -17,6 +17,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _interpreter,
     _links,
     _manager,
+    _models_here,
     _placing,
     _ports,
     _store,
@@ -255,7 +256,8 @@ def _resolve(spec: Spec, facts: HostFacts, layout: Layout, receipt: t.Optional[t
     if source.env:
         known = str((receipt or {}).get("interpreter", ""))
         interpreter = _find_interpreter(source.env.requires, known, facts)
-    return build_of(spec, variant, source, interpreter, facts, layout)
+    build = build_of(spec, variant, source, interpreter, facts, layout)
+    return _models_here.kept(spec, build, receipt) if receipt and source.kind == HUGGINGFACE else build
 
 
 def _observe(

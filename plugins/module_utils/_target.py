@@ -70,6 +70,7 @@ class Build:
     """A release resolved for this host.
 
     interpreter: absolute path, empty when the release needs no environment. release: its name. path: where it lies.
+    content: digest of the files of a model whose files are known beforehand, or empty.
     """
 
     variant: Variant
@@ -77,6 +78,7 @@ class Build:
     interpreter: str
     release: str
     path: str
+    content: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,16 +162,19 @@ def build_of(spec: Spec, variant: Variant, source: Source, interpreter: str, hos
     release = digest(
         {
             "source": _identity(source),
-            "version": spec.version,
+            "version": "" if source.files else spec.version,
             "platform": host.platform,
             "interpreter": interpreter,
             "bundled": host.bundled.get(source.name, "") if source.kind == "bundled" else "",
         }
     )
-    return Build(variant, source, interpreter, release, posixpath.join(layout.releases(spec), release))
+    content = digest(dict(source.files)) if source.files else ""
+    return Build(variant, source, interpreter, release, posixpath.join(layout.releases(spec), release), content)
 
 
 def _identity(source: Source) -> dict[str, t.Any]:
+    if source.files:  # a commit that leaves them as they were is the same model
+        return {"kind": source.kind, "name": source.name, "files": dict(source.files)}
     own = dataclasses.replace(source, also=(), fetch="")
     if source.sha256:
         own = dataclasses.replace(own, url="", path="")

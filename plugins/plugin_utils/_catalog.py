@@ -31,7 +31,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._versions import Versio
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog_keys import ENTRY, KIND_KEYS, NAME, NO_MODEL, REQUIRED
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
-from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Path, parse
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Document, Path, parse
 
 # Filled in on the controller, which alone knows the fleet; the others on the host.
 ALIAS, QUEEN_URL = "hive", "queen_url"
@@ -40,7 +40,7 @@ PLACEHOLDERS = ("release", "files", "data", "prefix", "python", "address", "port
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===?\s*[^\s*;,]+\s*(;.*)?$|@\s*\S+)")
-_PLAIN = (
+PLAIN = (
     "kind", "summary", "port", "model", "model_format", "command", "model_command", "models_command", "check", "env",
     "programs",
 )  # fmt: skip
@@ -136,11 +136,17 @@ class Entry:
 class Catalog:
     """The component types that are known, by name."""
 
-    def __init__(self, entries: t.Mapping[str, Entry]) -> None:
-        self._entries = dict(entries)
+    def __init__(
+        self, entries: t.Mapping[str, Entry], of_versions: t.Mapping[tuple[str, str], Entry] | None = None
+    ) -> None:
+        """of_versions: by type and version, the entry that says how this version is run, where that is another one."""
+        self._entries, self._of_versions = dict(entries), dict(of_versions or {})
 
-    def get(self, type_name: str) -> Entry | None:
-        return self._entries.get(type_name)
+    def get(self, type_name: str, version: str = "") -> Entry | None:
+        """The entry of a type, as it is for one version of it; all releases of the type are in it."""
+        entry = self._entries.get(type_name)
+        own = self._of_versions.get((type_name, version))
+        return dataclasses.replace(own, releases=entry.releases) if entry and own else entry
 
     def types(self, kind: str | None = None) -> tuple[str, ...]:
         """Sorted names, of one kind or of all."""
@@ -148,7 +154,8 @@ class Catalog:
 
     def merged(self, other: Catalog) -> Catalog:
         """This catalog with the other's entries added; where both know a type, the other's entry stands as a whole."""
-        return Catalog({**self._entries, **other._entries})
+        kept = {key: entry for key, entry in self._of_versions.items() if key[0] not in other._entries}
+        return Catalog({**self._entries, **other._entries}, {**kept, **other._of_versions})
 
 
 def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[str], str]) -> Entry:
@@ -161,6 +168,11 @@ def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[st
         document = parse(where, text)
     except ConfigError as error:
         raise CatalogError(error.mistakes) from None
+    return entry_of(type_name, document, read_text)
+
+
+def entry_of(type_name: str, document: Document, read_text: t.Callable[[str], str]) -> Entry:
+    """The same of a document."""
     reader = Reader(document, [])
     if not re.fullmatch(NAME, type_name):
         reader.wrong((), f"the file name is the type and must be like 'my-engine.toml', not {type_name!r}")
@@ -177,7 +189,7 @@ def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[st
         files=tuple(files),
         health=Health(**found["health"]),
         service=Service(**found["service"]),
-        **{key: found[key] for key in _PLAIN},
+        **{key: found[key] for key in PLAIN},
     )
 
 

@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, EditError, edited
-from ansible_collections.rbee.fleet.plugins.plugin_utils._load import merged_catalog
+from ansible_collections.rbee.fleet.plugins.plugin_utils._load import catalog_of
 
 # In this order what a file names is in another already, or still, if the next write never comes.
 _ORDER = (_config.RBEE, _config.MODELS, _config.HIVES)
@@ -27,16 +27,16 @@ def change(folder: str, wanted: Change, check: bool) -> list[dict[str, str]]:
     Raises EditError or ConfigError, and then nothing was written.
     """
     place = pathlib.Path(folder).expanduser().absolute()
-    with _alone(place):
+    with alone(place):
         old = {name: text for name in _config.FILES for text in [_read(place / name)] if text is not None}
         new = edited(old, wanted)
         if new:
             texts = {name: text.removeprefix("\ufeff") for name, text in (old | new).items()}
-            _config.parse(texts, merged_catalog(place / "catalog"), str(place))
+            _config.parse(texts, catalog_of(place), str(place))
         if new and not check:
             names = [name for name in _ORDER if name in new]
             for name in names if wanted.present else reversed(names):
-                _write(place / name, new[name])
+                write(place / name, new[name])
     return [
         {"before_header": name, "after_header": name, "before": old.get(name, ""), "after": text}
         for name, text in sorted(new.items())
@@ -44,8 +44,8 @@ def change(folder: str, wanted: Change, check: bool) -> list[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _alone(place: pathlib.Path) -> t.Iterator[None]:
-    """Keep other edits of the folder waiting, and remove what one that was killed left."""
+def alone(place: pathlib.Path) -> t.Iterator[None]:
+    """Keep other edits of the folder waiting, and remove what one that was killed left. Raises EditError."""
     try:
         descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
@@ -72,8 +72,8 @@ def _read(path: pathlib.Path) -> str | None:
         raise EditError(f"{path}: is not UTF-8, as TOML has to be") from None
 
 
-def _write(path: pathlib.Path, text: str) -> None:
-    """The file that a link leads to is replaced, and keeps mode and owner."""
+def write(path: pathlib.Path, text: str) -> None:
+    """The file that a link leads to is replaced, and keeps mode and owner. Raises EditError."""
     real = os.path.realpath(path)
     mode, owner = 0o644, None
     try:

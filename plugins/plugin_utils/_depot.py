@@ -151,13 +151,17 @@ class Depot:
         work = _hub.work_folder(self._layout.cache, need.source)  # stays: a branch that moved shares files with it
         hf = os.path.join(self._tool(HUGGINGFACE), "bin", "hf")
         with tempfile.TemporaryDirectory(dir=self._layout.staging) as folder:
-            _hub.fetch_model(hf, need.source, folder, work, self._token, self._progress)
+            _hub.fetch_model(hf, need.source, folder, work, self._token, self._progress, find=self._found)
             for where, _folders, names in os.walk(folder):
                 for path in (os.path.join(where, name) for name in names):
                     item = Item(os.path.relpath(path, folder), _store.hash_file(path), os.path.getsize(path))
                     os.replace(path, self._cached(item.sha256))
                     stock[item] = self._cached(item.sha256)
         return stock
+
+    def _found(self, sha256: str) -> str:
+        path = self._cached(sha256)
+        return path if os.path.isfile(path) else ""
 
     def _uv(self) -> str:
         return _pyenv.uv_program(self._tool("uv"))

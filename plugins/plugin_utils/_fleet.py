@@ -90,6 +90,7 @@ class Model:
     """models.conf ``[[model]]``. path: absolute, on the controller. file: file name in a Hugging Face repository.
 
     fetch: who fetches it, empty for whoever does so for the fleet.
+    commit, files: what the lock says of the revision; ``_lockfile`` has the format.
     """
 
     name: str
@@ -101,6 +102,8 @@ class Model:
     path: str = ""
     file: str = ""
     revision: str = "main"
+    commit: str = ""
+    files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     fetch: str = ""
 
 

@@ -93,6 +93,7 @@ class _Worker:
         if entry is None:
             return _fleet.Worker(self.table.get("type", ""), self.table.get("name", ""), "", 0)
         version = self._version(entry)
+        entry = catalog.get(entry.type, version) or entry
         variants = [variant.name for variant in entry.variants(version)]
         if self.table["variant"] and self.table["variant"] not in variants:
             self._wrong("variant", f"no such build; {suggestion(self.table['variant'], variants)}")

@@ -1,17 +1,37 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads the configuration folder and the catalogs from disk."""
+"""Reads the configuration folder, its lock and the catalogs from disk."""
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _catalog, _config, _fleet
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _catalog, _config, _fleet, _lockfile, _lockfile_text
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 
 CATALOG = pathlib.Path(__file__).resolve().parents[2] / "catalog"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What a folder declares. catalog: what the fleet is made from. lock: as it is. wanted: as it should be, but for
+    models of which nothing is known yet. newer: what the collection's catalog has that the lock keeps out.
+    """
+
+    fleet: _fleet.Fleet
+    catalog: _catalog.Catalog
+    lock: _lockfile.Lock
+    wanted: _lockfile.Lock
+    newer: tuple[_lockfile.Difference, ...]
+
+    @property
+    def unlocked(self) -> list[str]:
+        """The names of what is missing in the lock, or in it for nothing."""
+        missing = [model.name for model in _lockfile.unpinned(self.fleet, self.wanted)]
+        return [found.name for found in _lockfile.differences(self.lock, self.wanted)] + missing
 
 
 def load(folder: str) -> tuple[_fleet.Fleet, _catalog.Catalog]:
@@ -19,9 +39,37 @@ def load(folder: str) -> tuple[_fleet.Fleet, _catalog.Catalog]:
 
     Raises ConfigError.
     """
+    loaded = load_locked(folder)
+    return loaded.fleet, loaded.catalog
+
+
+def load_locked(folder: str, draft: str = "", update: bool = False) -> Loaded:
+    """The same with the lock. draft: a file that stands for the lock where it exists. update: as if all were new.
+
+    Raises ConfigError.
+    """
     place = pathlib.Path(folder).absolute()
-    catalog = merged_catalog(place / "catalog")
-    return _config.parse(read_texts(place), catalog, str(place)), catalog
+    shipped, own = read_catalog(CATALOG), read_catalog(place / "catalog")
+    lock = read_lock(pathlib.Path(draft) if draft and pathlib.Path(draft).exists() else place / _lockfile.NAME)
+    catalog = _lockfile.locked(shipped, lock, update).merged(own)
+    fleet = _config.parse(read_texts(place), catalog, str(place))
+    wanted = _lockfile.lock_of(fleet, catalog, own.types(), lock.models)
+    newer = _lockfile.newer(lock, shipped, own.types())
+    return Loaded(_lockfile.pinned(fleet, wanted), catalog, lock, wanted, tuple(newer))
+
+
+def read_lock(path: pathlib.Path) -> _lockfile.Lock:
+    """A lock; an empty one where there is no file. Raises ConfigError."""
+    try:
+        return _lockfile_text.read(_read(path, _lockfile.NAME))
+    except FileNotFoundError:
+        return _lockfile.Lock()
+
+
+def catalog_of(place: pathlib.Path) -> _catalog.Catalog:
+    """The catalog that a configuration folder is read with. Raises ConfigError."""
+    lock = read_lock(place / _lockfile.NAME)
+    return _lockfile.locked(read_catalog(CATALOG), lock).merged(read_catalog(place / "catalog"))
 
 
 def merged_catalog(own: pathlib.Path | None = None) -> _catalog.Catalog:

@@ -62,7 +62,7 @@ def hive_specs(
     specs += [queen] if queen else []
     specs.append(_agent(fleet, hive, catalog))
     for worker in hive.workers:
-        entry = _entry(catalog, worker.type)
+        entry = _entry(catalog, worker.type, worker.version)
         specs.append(_worker(fleet, hive, worker, entry, on_demand(fleet, hive, worker, entry)))
     return tuple(specs)
 
@@ -110,8 +110,8 @@ def tools(fleet: _fleet.Fleet, catalog: Catalog) -> tuple[_spec.Spec, ...]:
     return tuple(_component(fleet, _entry(catalog, name), name) for name in TOOLS if catalog.get(name))
 
 
-def _entry(catalog: Catalog, name: str) -> Entry:
-    entry = catalog.get(name)
+def _entry(catalog: Catalog, name: str, version: str = "") -> Entry:
+    entry = catalog.get(name, version)
     if entry is None:
         raise KeyError(f"the catalog has no '{name}'")
     return entry
@@ -176,7 +176,7 @@ def _gateway(fleet: _fleet.Fleet, catalog: Catalog, page: str) -> Gateway:
             _gateway_worker(hive, worker, entry, models, drains)
             for hive in hives
             for worker in sorted(hive.workers, key=lambda worker: worker.name)
-            for entry in (_entry(catalog, worker.type),)
+            for entry in (_entry(catalog, worker.type, worker.version),)
             for models in (_reachable(worker, entry, on_demand(fleet, hive, worker, entry)),)
             if models or not _idle(worker, entry)
         ),
@@ -375,13 +375,13 @@ def model_component(name: str) -> str:
 
 def model_spec(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
     """A model as a component of a host."""
-    source = _source(model)
+    source = model_source(model)
     return _spec.Spec(
         name=model_component(model.name),
         type=_spec.MODEL,
         kind=_spec.MODEL,
         fleet=fleet.name,
-        version=source.revision or source.sha256[:12],
+        version=model.revision if model.source == _keys.HUGGINGFACE else source.sha256[:12],
         variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
         served_name=model.name,
         declared=json.dumps(declared_model(model), sort_keys=True),
@@ -389,22 +389,24 @@ def model_spec(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
 
 
 def declared_model(model: _fleet.Model) -> dict[str, t.Any]:
-    """The shortest ``[[model]]`` that means this one, without the hives that have it; its path without a folder."""
+    """The shortest ``[[model]]`` that means this one, without hives and what is locked; its path without a folder."""
     usual = _fleet.Model(model.name)
     given = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    own = {name: value for name, value in given.items() if name not in ("hives", "pre_download")}
+    own = {name: value for name, value in given.items() if name not in ("hives", "pre_download", "commit", "files")}
     own["path"] = posixpath.basename(model.path)  # the folder is one of the controller's
     return {"name": model.name} | {name: value for name, value in own.items() if value != getattr(usual, name)}
 
 
-def _source(model: _fleet.Model) -> _spec.Source:
+def model_source(model: _fleet.Model) -> _spec.Source:
+    """Where the files of a model come from."""
     if model.source == _keys.HUGGINGFACE:
         return _spec.Source(
             kind=HUGGINGFACE,
             repository=model.name,
-            revision=model.revision,
+            revision=model.commit or model.revision,
             name=model.file,
             sha256=model.sha256,
+            files=dict(model.files),
             fetch=model.fetch,
         )
     name = posixpath.basename(model.path or model.url.split("?")[0].split("#")[0])

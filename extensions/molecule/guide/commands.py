@@ -34,6 +34,7 @@ ELSEWHERE = {
     "script/demo": "script/test.py",
     "script/demo --down": "script/test.py",
     "script/test": "script/test.py",
+    "docs/lock-file.md": "tests/integration/pytest/test_lock.py",
     "docs/own-types.md": "tests/integration/pytest/test_engine_entries.py",  # SGLang needs a GPU; there is a stand-in
 }
 

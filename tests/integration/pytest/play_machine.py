@@ -60,9 +60,13 @@ TYPE = """
 
 
 class Machine:
-    """A folder for a project, with a catalog that has the worker type ``engine``, and free ports."""
+    """A folder for a project, with a catalog that has the worker type ``engine``, and free ports.
+
+    collections: where the collection is found. environment: variables of a run, beside those of the tests.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
+        self.collections, self.environment = ROOT / ".cache" / "collections", dict[str, str]()
         self.folder, self.prefix = folder, folder / "fleet"
         self.ports = {name: free_port() for name in ("queen", "hive", "engine")}
         engine = folder / "engine.py"
@@ -89,14 +93,16 @@ class Machine:
         """Begins to. more: of Popen."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         ours = {
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
             "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "HOME": str(self.folder),
         }
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = [sys.executable, "-m", "ansible", "playbook", playbook, *options]
-        return subprocess.Popen(command, cwd=self.folder, env={**kept, **ours}, text=True, **{**pipes, **more})
+        return subprocess.Popen(
+            command, cwd=self.folder, env={**kept, **ours, **self.environment}, text=True, **{**pipes, **more}
+        )
 
     def changes(self, playbook: str, *options: str) -> int:
         """How many tasks of a run that succeeds change something."""

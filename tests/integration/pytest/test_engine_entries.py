@@ -96,7 +96,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
         values["sha256"] = archive(model, {"config.json": "{}"})
         for name, text in CONFIGURATION.items():
             found.write(name, text.format(**values) if name != "rbee.yml" else text)
-        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # with rbee.lock
         yield found
         assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
 

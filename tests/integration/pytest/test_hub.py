@@ -25,7 +25,10 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _disk
 from ansible_collections.rbee.fleet.plugins.module_utils._hub import fetch_model, list_model
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import NoSpace, SourceError, Stopped
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source
-from ansible_collections.rbee.fleet.tests.integration.pytest.hub_stand_in import COMMIT, Hub, Repository
+from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Model
+from ansible_collections.rbee.fleet.plugins.plugin_utils._hub_ask import ask
+from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile import Pin
+from ansible_collections.rbee.fleet.tests.integration.pytest.hub_stand_in import COMMIT, Hub, Repository, blob_id
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 MIB = 1024 * 1024
@@ -289,6 +292,70 @@ def test_a_hub_that_cannot_be_reached_is_named(hub: Hub, place: Place, monkeypat
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(SourceError, match=r"^http://127.0.0.1:9 cannot be reached: check the network"):
         place.fetch()
+
+
+# What is here already
+
+
+def test_a_file_of_an_earlier_revision_is_not_fetched_again(hub: Hub, place: Place) -> None:
+    place.fetch()
+    known = {hashlib.sha256(WEIGHTS).hexdigest(): str(place.folder / "1" / "model.safetensors")}
+    hub.repositories["org/model"].move("d" * 40, {"config.json": b"{}"})
+    hub.asked.clear()
+    place.work = place.work.with_name("other")
+    found = place.fetch(find=lambda sha256: known.get(sha256, ""))
+    assert found == {**FILES, "config.json": b"{}"}
+    assert {asked.path for asked in hub.asked} == {"config.json", "tokenizer/vocabulary.txt"}
+
+
+def test_a_file_that_was_damaged_here_is_fetched_again(hub: Hub, place: Place, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "damaged").write_bytes(bytes(len(WEIGHTS)))
+    assert place.fetch(find=lambda _sha256: str(tmp_path / "damaged")) == FILES
+
+
+# What the controller asks
+
+
+def asked(model: Model, token: str = "", **environment: str) -> Pin | str:
+    answer = ask([model], token, environment)[model.name]
+    return answer if isinstance(answer, Pin) else str(answer)
+
+
+def test_the_hub_tells_what_a_branch_is(hub: Hub) -> None:
+    found = asked(Model("org/model"), HF_ENDPOINT=hub.url + "/")
+    assert isinstance(found, Pin)
+    assert (found.revision, found.commit, found.files.keys()) == ("main", COMMIT, FILES.keys())
+    assert found.files["model.safetensors"] == f"sha256:{hashlib.sha256(WEIGHTS).hexdigest()}"
+    assert found.files["config.json"] == f"git:{blob_id(CONFIG)}"
+
+
+def test_a_token_is_used_wherever_it_comes_from(hub: Hub) -> None:
+    hub.repositories["org/model"].token = TOKEN
+    assert isinstance(asked(Model("org/model"), TOKEN, HF_ENDPOINT=hub.url), Pin)
+    assert isinstance(asked(Model("org/model"), HF_TOKEN=TOKEN, HF_ENDPOINT=hub.url), Pin)
+    assert "does not show org/model to the controller without a token" in asked(Model("org/model"), HF_ENDPOINT=hub.url)
+
+
+def test_a_redirection_is_followed_and_takes_no_token_along(hub: Hub) -> None:
+    hub.renamed["org/old"] = hub.url
+    assert isinstance(asked(Model("org/old"), TOKEN, HF_ENDPOINT=hub.url), Pin)
+    hub.repositories["org/model"].token = TOKEN
+    assert "does not show org/old" in asked(Model("org/old"), TOKEN, HF_ENDPOINT=hub.url)
+
+
+@pytest.mark.parametrize(
+    ("model", "environment", "said"),
+    [
+        (Model("org/model", revision="v9"), {}, "org/model has no revision v9; correct 'revision' in models.conf"),
+        (Model("org/other"), {}, "does not show org/other to the controller"),
+        (Model("org/model"), {"HF_ENDPOINT": "http://a:b@127.0.0.1:9"}, "***@127.0.0.1:9 cannot be reached from the"),
+        (Model("org/model"), {"HF_ENDPOINT": "file:///etc"}, "expected an http or https URL"),
+        (Model("org/model"), {"HF_HUB_OFFLINE": "ON"}, "HF_HUB_OFFLINE is set"),
+    ],
+)
+def test_what_it_does_not_tell_has_a_reason(hub: Hub, model: Model, environment: dict[str, str], said: str) -> None:
+    found = asked(model, **{"HF_ENDPOINT": hub.url} | environment)
+    assert isinstance(found, str) and said in found
 
 
 # A whole run

@@ -118,7 +118,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Fleet]:
     """A fleet whose first install sent the module, and whose host keeps the program after every test."""
     with machine(supervisor_environment) as at:
         fleet = Fleet(at)
-        assert fleet.install() == (1, True)
+        assert fleet.install() == (2, True)  # with rbee.lock
         yield fleet
         assert fleet.run("uninstall", "-e", "rbee_purge=true") == (1, False)
         assert not at.prefix.exists()

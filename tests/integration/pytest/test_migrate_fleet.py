@@ -68,7 +68,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
         found.write("rbee.conf", RBEE.format(prefix=found.prefix, **found.ports))
         found.write("hives.conf", HIVES.format(b=free_port(), **found.ports))
         found.write("models.conf", MODELS.format(sha256=hashlib.sha256(b"hello\n").hexdigest()))
-        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # with rbee.lock
         again = found.folder / "again"
         shutil.copytree(catalog.parent, again / "catalog")
         shutil.copy(found.folder / "key", again / "api_key")
@@ -91,7 +91,8 @@ def test_an_installed_fleet_is_declared_as_it_is(fleet: Machine) -> None:
     assert f"put it into {fleet.folder}/again/api_key" in said
     assert KEY not in said
     shutil.rmtree(fleet.folder / "models")  # what is installed needs no source
-    assert fleet.changes("rbee.fleet.install", "-i", "again/rbee.yml") == 0
+    assert fleet.changes("rbee.fleet.install", "-i", "again/rbee.yml") == 1  # rbee.lock, which is as it was
+    assert (fleet.folder / "again" / "rbee.lock").read_bytes() == (fleet.folder / "rbee.lock").read_bytes()
     before, _catalog = load(str(fleet.folder))
     after, _catalog = load(str(fleet.folder / "again"))
     assert after.hives == before.hives

@@ -157,7 +157,7 @@ def fleet(
         write_entry(found, "llama", LLAMA, program, port=found.ports["engine"])
         write_entry(found, "huggingface", CLIENT, client(found.folder, huggingface_environment))
         fleet.declare("org/one", "two")
-        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # with rbee.lock
         yield fleet
         assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
 

@@ -35,7 +35,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
     with machine(supervisor_environment) as found:
         for name, text in CONFIGURATION.items():
             found.write(name, text.format(prefix=found.prefix, **found.ports) if name != "rbee.yml" else text)
-        assert changes(found, "install") == 1
+        assert changes(found, "install") == 2  # with rbee.lock
         yield found
         assert changes(found, "uninstall", "-e", "rbee_purge=true") == 1
 

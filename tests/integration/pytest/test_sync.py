@@ -93,7 +93,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Fleet]:
     """An installed fleet, which every test leaves as it is declared."""
     with machine(supervisor_environment) as found:
         fleet = Fleet(found, supervisor_environment)
-        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # with rbee.lock
         yield fleet
         assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import (
     choose_files,
     environment,
     explain,
+    read_info,
     read_listing,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
@@ -49,6 +51,48 @@ def test_a_listing_of_another_shape_is_refused(text: str) -> None:
 def test_a_listing_that_points_outside_is_refused(path: str) -> None:
     with pytest.raises(SourceError, match="outside its folder"):
         read_listing(json.dumps([{"path": path, "size": 1, "blob_id": "f00"}]))
+
+
+def info(**change: object) -> str:
+    files = [
+        {"rfilename": "config.json", "size": 2, "blobId": "f00"},
+        {"rfilename": "m.gguf", "size": 9, "blobId": "ba7", "lfs": {"size": 9, "sha256": "abc", "pointerSize": 134}},
+    ]
+    return json.dumps({"sha": "c" * 40, "siblings": files} | change)
+
+
+def test_what_the_hub_says_of_a_revision_is_its_commit_and_its_files() -> None:
+    files = (RemoteFile("config.json", 2, "", "f00"), RemoteFile("m.gguf", 9, "abc", "ba7"))
+    assert read_info(info()) == ("c" * 40, files)
+    assert [file.digest for file in files] == ["git:f00", "sha256:abc"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "3", "{}", info(siblings=None), info(siblings=[{"rfilename": "a"}]), info(sha="main"), info(sha=3)],
+)
+def test_an_answer_of_another_shape_is_refused(text: str) -> None:
+    with pytest.raises(SourceError, match=r"is not understood|names no commit"):
+        read_info(text)
+
+
+def test_an_answer_that_points_outside_is_refused() -> None:
+    with pytest.raises(SourceError, match="outside its folder"):
+        read_info(info(siblings=[{"rfilename": "../up", "size": 1, "blobId": "f00"}]))
+
+
+def test_files_that_are_not_those_of_the_lock_are_refused() -> None:
+    files = (remote("a", sha256="d" * 64), remote("b"))
+    pinned = dataclasses.replace(SOURCE, files={file.path: file.digest for file in files})
+    assert choose_files(pinned, files) == files
+    for other in ((remote("a", sha256="e" * 64), files[1]), (*files, remote("c")), files[:1]):
+        with pytest.raises(SourceError, match="is not what the lock names at revision v1: expected"):
+            choose_files(pinned, other)
+
+
+def test_a_commit_that_is_gone_is_not_a_mistake_of_the_configuration() -> None:
+    pinned = dataclasses.replace(SOURCE, files={"a": "git:b"})
+    assert "that rbee.lock names" in explain(pinned, "Error: Revision not found.", {})
 
 
 def test_without_a_name_every_file_is_chosen() -> None:

@@ -147,7 +147,9 @@ def written(fleet: _fleet.Fleet) -> dict[str, str]:
     return {
         "rbee.conf": document({"fleet": said(general), "queen": said(queen), "package": vars(fleet.package)}),
         "hives.conf": document({"hive": said(hives)}),
-        "models.conf": document({"model": said([vars(model) for model in fleet.models])}),
+        "models.conf": document(
+            {"model": said([{key: getattr(model, key) for key in _keys.MODEL} for model in fleet.models])}
+        ),
     }
 
 
