@@ -8,7 +8,7 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _catalog, _config, _fleet
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _catalog, _collection, _config, _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 
 CATALOG = pathlib.Path(__file__).resolve().parents[2] / "catalog"
@@ -21,7 +21,13 @@ def load(folder: str) -> tuple[_fleet.Fleet, _catalog.Catalog]:
     """
     place = pathlib.Path(folder).absolute()
     catalog = merged_catalog(place / "catalog")
-    return _config.parse(read_texts(place), catalog, str(place)), catalog
+    fleet = _config.parse(read_texts(place), catalog, str(place))
+    return fleet, catalog if fleet.pull is None else catalog.bundling(_collection.BUNDLE, *_bundled())
+
+
+def _bundled() -> tuple[str, str]:
+    """The folder of this collection, and the digest of what is made from it."""
+    return str(_collection.ROOT), _collection.digest()
 
 
 def merged_catalog(own: pathlib.Path | None = None) -> _catalog.Catalog:

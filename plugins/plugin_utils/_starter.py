@@ -70,7 +70,7 @@ def rbee(key: str = f"file:{KEY}") -> str:
         "The fleet and its queen. Every key stands here with its default or an example; take the # away to set it. "
         "After a change: ansible-playbook rbee.fleet.install"
     )
-    sections = [_section(section, {"api_key": key}, header=True) for section in _meanings.RBEE_CONF]
+    sections = [_section(section, {"api_key": key}, header=not section.optional) for section in _meanings.RBEE_CONF]
     return "\n\n".join([_comment(head), *sections]) + "\n"
 
 
