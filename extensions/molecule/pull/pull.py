@@ -125,8 +125,9 @@ def installed_over_ssh() -> None:
 def a_commit() -> None:
     """The hive makes it so, once."""
     text = (SITE / "hives.conf").read_text()
-    more = '{ type = "stand-in", model = "parrot" },\n  { type = "stand-in", model = "parrot", name = "spare", port = 9001 },'
-    made = commit("hives.conf", text.replace('{ type = "stand-in", model = "parrot" },', more))
+    one = '{ type = "stand-in", model = "parrot" },'
+    more = one + '\n  { type = "stand-in", model = "parrot", name = "spare", port = 9001 },'
+    made = commit("hives.conf", text.replace(one, more))
     found = pull()
     expect("a pull of it", (found.succeeded, found.recorded["commit"], found.host["state"]), (True, made, "changed"))
     changed = {item["name"]: item["state"] for item in found.host["components"] if item["changed"]}
