@@ -21,7 +21,11 @@ import time
 import typing as t
 
 LINES = 20  # of a run that failed
-BEGINS = re.compile(r"\[ERROR\]|ERROR!|fatal:|FAILED!|UNREACHABLE!|[\w-]+: error:")  # what Ansible and git say then
+# How Ansible, our summary and git begin to say why.
+BEGINS = re.compile(
+    r"\[ERROR\]|ERROR!|fatal:|FAILED!|UNREACHABLE!|[\w-]+: error:|\b(failed|rolled-back)( in [\d.]+ s)?: "
+)
+FRAME = re.compile(r"\[ERROR\]: |ERROR! |(Task|Module|Action) failed: ")
 PATIENCE = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=30")
 
 
@@ -53,8 +57,8 @@ def reason_of(status: int, log: t.Sequence[str]) -> str:
     """The first error on one line; of several mistakes, the first one."""
     if not log:
         return f"it exited with {status}" if status else ""
-    words = log[0].split()
-    return " ".join(words + (log[1].split() if log[1:] and words[-1].endswith(":") else []))
+    said = FRAME.sub("", log[0])
+    return " ".join(f"{said} {log[1]}".split() if log[1:] and said.endswith(":") else said.split())
 
 
 def environment_of(files: pathlib.Path, folder: pathlib.Path) -> dict[str, str]:

@@ -170,7 +170,7 @@ def supervisor_program(defn: ServiceDefinition, log_dir: str) -> str:
     Supervisor grants no capabilities and takes supplementary groups from the account database.
     """
     if defn.schedule:
-        raise ValueError(f"{defn.name} runs on a schedule, which needs systemd; this host has none")
+        raise ValueError("runs on a schedule, which needs systemd; this host has none")
     name = unit_name(defn.name)
     command = shlex.quote(defn.start)
     if defn.nofile:

@@ -313,6 +313,12 @@ def test_a_template_beside_the_entry_is_checked_like_one_in_it() -> None:
         ("[release.source", "[release.python]\n[release.source", "expected exactly one of lock"),
         ("[release.source", '[release.python]\nlock = "../x"\n[release.source', "a relative path without '..'"),
         ("[release.source", '[release.python]\nlock = "x.txt"\n[release.source', "x.txt cannot be read: "),
+        (
+            "[[release]]",
+            '[service]\nschedule = 60\n[health]\npath = "/h"\n[[release]]',
+            "what ends after each run cannot be asked for its health",
+        ),
+        ("[[release]]", '[[release]]\nbinaries.git = { brew = ["git"] }', "expected a name like apt, dnf, zypper"),
         ('kind = "worker"', 'kind = "tool"', "4: port: a tool has nothing to run; remove it"),
         ("[[release]]", "[[release]]\n[[release]]", "6: release[0].version: missing"),
         ("summary", "summary = ", "invalid TOML"),
