@@ -23,8 +23,9 @@ def record(display: Display, path: str, document: t.Mapping[str, t.Any]) -> str:
 
     Returns the path, empty when nothing was written.
     """
+    path = os.path.abspath(path)
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         _store.write_json(path, document, 0o600)
     except OSError as error:
         # The hosts are as they are; a missing file must not hide that.
