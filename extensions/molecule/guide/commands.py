@@ -33,6 +33,8 @@ ELSEWHERE = {
     "script/demo": "script/test.py",
     "script/demo --down": "script/test.py",
     "script/test": "script/test.py",
+    "docs/awx.md": "tests/integration/pytest/test_awx.py",
+    "docs/pulling.md": "extensions/molecule/pull/pull.py",
 }
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|^\|[^\n]*\| *`(ansible-playbook [^`\n]+)` *\|$", re.DOTALL | re.MULTILINE)
