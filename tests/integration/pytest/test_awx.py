@@ -85,8 +85,8 @@ class Awx:
             "RBEE_API_KEY": KEY,
         }
 
-    def job(self, playbook: str, survey: t.Mapping[str, t.Any] = {}, options: str = "") -> Job:
-        (self.folder / "env" / "extravars").write_text(json.dumps(survey))
+    def job(self, playbook: str, survey: t.Mapping[str, t.Any] | None = None, options: str = "") -> Job:
+        (self.folder / "env" / "extravars").write_text(json.dumps(survey or {}))
         (self.folder / "env" / "cmdline").write_text(options)
         artifacts = self.folder / "artifacts" / playbook
         shutil.rmtree(artifacts, ignore_errors=True)
