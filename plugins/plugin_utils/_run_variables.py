@@ -59,6 +59,7 @@ VARIABLES: dict[str, Check] = {
     "rbee_extra": choice("report", "remove", "adopt"),
     "rbee_forget": _names,
     "rbee_status_json": _file,
+    "rbee_models_json": _file,
     "rbee_result_file": _file,
     "rbee_sync_file": _file,
     "rbee_findings_file": _file,

@@ -30,6 +30,7 @@ PAGES = {
 }
 # What a page says and the scenario does not do: a command, or all of a page; and what does it instead.
 ELSEWHERE = {
+    "docs/models.md": "tests/integration/pytest/test_models.py",
     "script/demo": "script/test.py",
     "script/demo --down": "script/test.py",
     "script/test": "script/test.py",
