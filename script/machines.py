@@ -26,6 +26,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import typing as t
 
@@ -124,7 +125,9 @@ def provide_artefacts() -> None:
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise MachinesError(f"{url} does not have the sha256 {sha256}")
             file.write_bytes(content)
-    for lock, version in itertools.product(("xllamacpp", "huggingface", "supervisor"), sorted({PYTHON, own_python()})):
+    for lock, version in itertools.product(
+        ("xllamacpp", "huggingface", "supervisor", "pull"), sorted({PYTHON, own_python()})
+    ):
         text = ROOT / "catalog" / "locks" / f"{lock}.txt"
         stamp = ARTEFACTS / f".{lock}-{version}-{hashlib.sha256(text.read_bytes()).hexdigest()[:12]}"
         if not stamp.exists():
@@ -132,8 +135,25 @@ def provide_artefacts() -> None:
             target = ["--only-binary=:all:", "--python-version", version, "--implementation", "cp"]
             for glibc in (36, 35, 34, 31, 28, 17):
                 target += ["--platform", f"manylinux_2_{glibc}_{platform.machine()}"]
-            run(*pip, *target, "--dest", str(ARTEFACTS), "--requirement", str(text))
+            with tempfile.NamedTemporaryFile("w", suffix=".txt") as chosen:
+                chosen.write(locked_for(version, text.read_text()))
+                chosen.flush()
+                run(*pip, *target, "--dest", str(ARTEFACTS), "--requirement", chosen.name)
             stamp.touch()
+
+
+def locked_for(version: str, lock: str) -> str:
+    """What a lock holds for a version of Python; pip itself would go by the Python that it runs on."""
+    from pip._vendor.packaging.requirements import Requirement
+
+    wanted = []
+    for entry in lock.replace("\\\n", " ").splitlines():
+        requirement, _gap, hashes = entry.partition(" --hash")
+        if entry.strip() and not entry.startswith("#"):
+            marker = Requirement(requirement.strip()).marker
+            if marker is None or marker.evaluate({"python_version": version, "python_full_version": f"{version}.0"}):
+                wanted.append(f"{requirement.split(';')[0]}{_gap}{hashes}")
+    return "\n".join(wanted) + "\n"
 
 
 def own_python() -> str:

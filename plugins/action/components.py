@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
 
     def _run(self, task_vars: t.Any) -> dict[str, t.Any]:
         arguments = dict(self._task.args)
-        arguments["controller"] = f"{getpass.getuser()}@{platform.node()}"
+        arguments["controller"] = f"{user()}@{platform.node()}"
         arguments["secrets"] = {name: resolve_secret(name, str(ref)) for name, ref in self._dict("secrets").items()}
         broken = broken_of(arguments.pop("after", None) or {}, task_vars)
         if broken:
@@ -185,6 +185,14 @@ class ActionModule(ActionBase):
         if not isinstance(value, t.Mapping):
             raise AnsibleActionFail(f"{name}: expected a dictionary")
         return value
+
+
+def user() -> str:
+    """Who runs this. In a container it may be a number that no account has."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:

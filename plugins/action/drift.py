@@ -12,7 +12,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils._request import REMOVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _drift_report, _live, _summary
-from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record, told
 
 
 class ActionModule(ActionBase):
@@ -48,10 +48,16 @@ class ActionModule(ActionBase):
         shown = _drift_report.lines(report) + options["notes"]
         _live.show(self._display, shown)
         path = os.path.expanduser(options["path"])
-        if path:
-            record(self._display, path, report)
+        path = record(self._display, path, report) if path else ""
         kept = {key: report[key] for key in ("result", "drift", "notes", "failures")}
-        return {"changed": False, **kept, "lines": shown, "path": path, "forgotten": _drift_report.forgotten(gone)}
+        return {
+            "changed": False,
+            **kept,
+            "lines": shown,
+            "path": path,
+            "forgotten": _drift_report.forgotten(gone),
+            **told(report),
+        }
 
 
 def _found(item: dict[str, t.Any], hostvars: t.Any) -> dict[str, t.Any]:

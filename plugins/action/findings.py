@@ -39,6 +39,6 @@ class ActionModule(ActionBase):
         path = "" if self._task.check_mode else os.path.expanduser(options["path"])
         if path:
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            record(self._display, path, _findings.document(found, options["fleet"], results, moment))
+            path = record(self._display, path, _findings.document(found, options["fleet"], results, moment))
         broken = _findings.broken(results)
         return {"changed": False, "lines": shown, "findings": found, "broken": broken, "path": path}

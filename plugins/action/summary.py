@@ -11,7 +11,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _summary, _waves
-from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record, told
 
 
 class ActionModule(ActionBase):
@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
         shown += _summary.left_out(task_vars["groups"].get("rbee_queen", ()), hosts, options["action"])
         _live.show(self._display, shown)
         path = "" if check else os.path.expanduser(options["path"])
-        if path:
-            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            record(self._display, path, _summary.document(hosts, options["fleet"], options["action"], moment))
-        return {"changed": False, "lines": shown, "hosts": hosts, "path": path, "waves": order}
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        document = _summary.document(hosts, options["fleet"], options["action"], moment)
+        path = record(self._display, path, document) if path else ""
+        return {"changed": False, "lines": shown, "hosts": hosts, "path": path, "waves": order, **told(document)}

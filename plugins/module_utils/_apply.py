@@ -54,7 +54,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progres
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, supply_of
-from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT, Target, fill
+from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT, Target, account_of, fill
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
 
 CHECK_TIMEOUT = 60  # seconds for a component's own check of its configuration
@@ -270,9 +270,9 @@ class Apply:
 
     def _write_generation(self, target: Target) -> None:
         spec, layout = target.spec, self._layout
-        account, data = self._survey.facts.account, layout.data(spec.name)
+        account, data = account_of(spec, self._survey.facts.account), layout.data(spec.name)
         owner = _host.account_ids(account)
-        _store.make_folder(data, 0o750)
+        _store.make_folder(data, 0o755 if spec.service.privileged else 0o750)  # the agent reads what the last run was
         if not _host.may_write(account, data):
             _host.hand_over(data, account)
         for folder in (layout.component(spec.name), layout.generations(spec.name)):
@@ -343,7 +343,7 @@ class Apply:
     def _put_back(self, target: Target, receipt: t.Mapping[str, t.Any], unit: str) -> None:
         name = target.spec.name
         _store.switch(self._layout.current(name), os.path.join("generations", receipt["generation"]))
-        if _store.read_text(self._manager.unit_path(name)) != unit:
+        if self._manager.installed(name) != unit:
             self._manager.install(name, unit)
         if self._survey.seen[name].active or (target.runs and not receipt.get("held")):
             self._manager.restart(name)

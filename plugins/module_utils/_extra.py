@@ -58,7 +58,7 @@ def observed(layout: Layout, manager: ServiceManager, receipts: Receipts) -> dic
     seen = {}
     for name, receipt in sorted(receipts.items()):
         state = states.get(name, ServiceState())
-        unit = _store.read_text(manager.unit_path(name)) if "generation" in receipt else None
+        unit = manager.installed(name) if "generation" in receipt else None
         if unit is not None and not layout.is_run_by(name, unit):
             unit, state = None, ServiceState()
         seen[name] = Observed(

@@ -8,6 +8,8 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.
 
 from __future__ import annotations
 
+import calendar
+import time
 import typing as t
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -60,9 +62,26 @@ def render(state: t.Mapping[str, t.Any]) -> str:
             "Files that are not as installed.",
             [(_labels(c), len(c["problems"])) for c in components],
         ),
+        *_pulls(components),
         *_gpus(state.get("devices") or ()),
     ]
     return "".join(blocks)
+
+
+def _pulls(components: t.Sequence[t.Mapping[str, t.Any]]) -> t.Iterator[str]:
+    runs = [(_labels(item), item["last_run"]) for item in components if item.get("last_run")]
+    when = [(labels, _seconds(run["time"])) for labels, run in runs]
+    yield _block("rbee_pull_last_run_time_seconds", "gauge", "When the last pull ended, since the epoch.", _known(when))
+    done = [(labels, run["rc"] == 0) for labels, run in runs]
+    yield _block("rbee_pull_last_run_success", "gauge", "Whether the last pull succeeded.", done)
+
+
+def _seconds(moment: str) -> t.Optional[float]:
+    """Since the epoch, of ``2026-11-25T22:47:12Z``; None of anything else."""
+    try:
+        return float(calendar.timegm(time.strptime(moment, "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return None
 
 
 def _gpus(devices: t.Sequence[t.Mapping[str, t.Any]]) -> t.Iterator[str]:

@@ -33,13 +33,14 @@ from ansible_collections.rbee.fleet.plugins.module_utils._gpu import Found, to_j
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._receipts import users_of
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError, ServiceManager, ServiceState
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, PULL
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import Evidence, component_of, health_url
 
 PROBE_TIMEOUT = 2.0  # seconds for each step of one look
 PROBES = 16  # at once
+LAST_PULL = "last-pull.json"  # in the data folder of a pull, written by catalog/pull.py
 
 
 class Trees:
@@ -81,6 +82,7 @@ def observe(
             counted=not isinstance(manager, SupervisorManager),
             unknown=why,
             problems=tuple(_problems(layout, receipt, manager, trees, receipts)),
+            last_run=_last_run(layout, receipt),
         )
         for name, receipt in receipts.items()
     }
@@ -170,7 +172,7 @@ def _problems(
         if fault:
             yield f"generation {generation}: {fault}"
         if manager:
-            unit = _store.read_text(manager.unit_path(name))
+            unit = manager.installed(name)
             if unit is None:
                 yield f"{manager.unit_path(name)} is gone"
             elif unit != _store.read_text(os.path.join(layout.generation(name, generation), UNIT)):
@@ -185,6 +187,16 @@ def _problems(
         yield f"cannot be looked at: {error}"
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         yield f"its receipt is damaged ({type(error).__name__}: {error}); install again"
+
+
+def _last_run(layout: Layout, receipt: t.Mapping[str, t.Any]) -> t.Optional[dict[str, t.Any]]:
+    """What a pull has recorded of its last run, as far as it can be read."""
+    if receipt.get("kind") != PULL:
+        return None
+    try:
+        return _store.read_json(os.path.join(layout.data(receipt["name"]), LAST_PULL))
+    except (_store.StoreError, OSError):
+        return None
 
 
 def _probe(asked: t.Mapping[str, Evidence]) -> dict[str, _health.HealthResult]:

@@ -29,7 +29,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH
 from ansible_collections.rbee.fleet.plugins.module_utils._request import PRESENT, Request
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey
-from ansible_collections.rbee.fleet.plugins.module_utils._target import Build, model_path
+from ansible_collections.rbee.fleet.plugins.module_utils._target import Build, binaries, model_path
 
 SYSTEMS = ("linux-x86_64", "linux-aarch64")
 STANDS_FOR = "a secret stays on the controller"  # what is rendered from it is never written
@@ -102,6 +102,8 @@ def _of_packages(survey: Survey, request: Request) -> t.Iterator[Finding]:
                 _packages.check_binary(build.source, may_install)
             for soname, packages in build.variant.libraries.items():
                 _packages.check_library(soname, packages, may_install)
+            for source in binaries(build.variant):
+                _packages.check_binary(source, may_install)
         except SourceError as error:
             yield finding_of(name, str(error))
 

@@ -30,7 +30,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._needs import artefact,
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import Limits, Progress, SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, Source, Spec
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
-from ansible_collections.rbee.fleet.plugins.module_utils._target import Build
+from ansible_collections.rbee.fleet.plugins.module_utils._target import Build, binaries
 
 
 class Builder:
@@ -60,7 +60,7 @@ class Builder:
         """Raises SourceError or StoreError; nothing but the staging folder has changed then."""
         staged = _store.staging_folder(self._layout.staging)
         try:
-            self._libraries(build, progress)
+            self._system(build, progress)
             self._fill(staged, spec, build, progress)
             about = {"type": spec.type, "version": spec.version, "variant": build.variant.name}
             _store.write_manifest(staged, {**about, "kind": build.source.kind, "interpreter": build.interpreter})
@@ -95,11 +95,16 @@ class Builder:
         else:
             raise SourceError(f"source kind {source.kind!r} of {spec.type} is not known to this version")
 
-    def _libraries(self, build: Build, progress: Progress) -> None:
+    def _system(self, build: Build, progress: Progress) -> None:
+        """What the build takes from the system itself."""
         for soname, packages in build.variant.libraries.items():
             new = _packages.ensure_library(soname, packages, progress, self._stop, self._may_install)
             if new:
                 self._remember(new)
+        for source in binaries(build.variant):
+            found = _packages.ensure_binary(source, progress, self._stop, self._may_install)
+            if found.packages:
+                self._remember(found.packages)
 
     def _environment(self, dest: str, build: Build, progress: Progress) -> None:
         if build.source.env is None:

@@ -35,7 +35,7 @@ def remove(
     """Remove one component that is stopped. Returns the paths that stay."""
     kept: list[str] = []
     if "generation" in receipt:
-        unit = _store.read_text(manager.unit_path(name))
+        unit = manager.installed(name)
         if unit is None or layout.is_run_by(name, unit):
             manager.remove(name)
     for path in receipt.get("links", ()):

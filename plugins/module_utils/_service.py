@@ -12,6 +12,7 @@ import abc
 import dataclasses
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import ServiceDefinition
 
 # Values of ServiceState.sub
@@ -25,7 +26,8 @@ ABSENT = "absent"  # the service manager does not know it
 class ServiceState:
     """What the service manager says about one component.
 
-    active: its process runs (whether or not it is ready). sub: one of the constants above.
+    active: its process runs (whether or not it is ready), or the timer that starts it again and again; then a ``sub``
+    of FAILED is about its last run. sub: one of the constants above.
     pid: of the main process, 0 when there is none. enabled: starts by itself at boot.
     restarts: automatic restarts since the last start; always 0 where the manager does not count them.
     since: start of the current or last process in seconds since the epoch, 0 when it never ran.
@@ -60,6 +62,10 @@ class ServiceManager(abc.ABC):
     @abc.abstractmethod
     def unit_path(self, component: str) -> str:
         """The file that holds the component's text."""
+
+    def installed(self, component: str) -> t.Optional[str]:
+        """The text last given to ``install``, or what somebody made of it; None when there is none."""
+        return _store.read_text(self.unit_path(component))
 
     @abc.abstractmethod
     def render(self, defn: ServiceDefinition) -> str:

@@ -19,8 +19,8 @@ import dataclasses
 import posixpath
 import typing as t
 
-QUEEN, HIVE, WORKER, MODEL, TOOL = "queen", "hive", "worker", "model", "tool"
-KINDS = (QUEEN, HIVE, WORKER, MODEL, TOOL)
+QUEEN, HIVE, PULL, WORKER, MODEL, TOOL = "queen", "hive", "pull", "worker", "model", "tool"
+KINDS = (QUEEN, HIVE, PULL, WORKER, MODEL, TOOL)
 
 ANY_PLATFORM = "any"
 BUNDLED = "bundled"  # a source's kind, and so what tells the agent of the collection from another program
@@ -96,6 +96,7 @@ class Variant:
     command, env: replace or extend the component's own when given. idle: why it would have nothing to do, or empty.
     libraries: shared libraries of the host that the build links to, by soname (``libgomp.so.1``), each with the
     packages that bring it by package manager.
+    binaries: likewise programs of the host that it calls, by name (``git``).
     """
 
     name: str
@@ -104,6 +105,7 @@ class Variant:
     command: tuple[str, ...] = ()
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     libraries: t.Mapping[str, t.Mapping[str, t.Sequence[str]]] = dataclasses.field(default_factory=dict)
+    binaries: t.Mapping[str, t.Mapping[str, t.Sequence[str]]] = dataclasses.field(default_factory=dict)
     idle: str = ""
 
 
@@ -138,6 +140,9 @@ class Service:
     capabilities: ambient ones, for example ``CAP_NET_BIND_SERVICE``. nofile: descriptor limit, 0 for the default.
     devices: whether the service needs GPU device nodes.
     drain_timeout: seconds that a restart waits for the requests at work; the queen sends no new ones meanwhile.
+    privileged: runs as root in system scope, and may write everywhere.
+    schedule: seconds from the end of one run to the next, of a program that ends by itself; 0: it runs all the time.
+    spread: seconds at most by which each of these runs is put off, at random.
     """
 
     stop_timeout: int = 30
@@ -146,6 +151,9 @@ class Service:
     nofile: int = 0
     devices: bool = False
     drain_timeout: int = 300
+    privileged: bool = False
+    schedule: int = 0
+    spread: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import signal
 import typing as t
@@ -41,17 +42,44 @@ def from_systemd(shown: t.Mapping[str, str], offset: float) -> ServiceState:
 
     offset: seconds since the epoch at which the monotonic clock was 0.
     """
-    active, sub = shown.get("ActiveState", "inactive"), shown.get("SubState", "dead")
+    active = shown.get("ActiveState", "inactive")
     pid = int(shown.get("MainPID") or 0)
     started = int(shown.get("ExecMainStartTimestampMonotonic") or 0) / 1e6
     return ServiceState(
         active=active in ("active", "reloading") and pid > 0,
-        sub=_sub(active, sub, shown.get("LoadState", "not-found")),
+        sub=_sub_of(shown),
         pid=pid,
-        enabled=shown.get("UnitFileState", "").startswith("enabled"),
+        enabled=_is_enabled(shown),
         restarts=int(shown.get("NRestarts") or 0),
         since=round(offset + started, 1) if started else 0.0,
         result=_result(shown),
+    )
+
+
+def from_timer(shown: t.Mapping[str, str], run: ServiceState, offset: float) -> ServiceState:
+    """The state of a component with a schedule, from the properties of its timer and the state of its service.
+
+    A run that failed is told until the next one begins. run: the service. offset: as for ``from_systemd``.
+    """
+    active, failed = shown.get("ActiveState") == "active", run.sub == FAILED
+    entered = int(shown.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+    return dataclasses.replace(
+        run,
+        active=active,
+        sub=FAILED if active and failed else _sub_of(shown),
+        enabled=_is_enabled(shown),
+        since=round(offset + entered, 1) if entered else 0.0,
+        result=run.result if failed else "",
+    )
+
+
+def _is_enabled(shown: t.Mapping[str, str]) -> bool:
+    return shown.get("UnitFileState", "").startswith("enabled")
+
+
+def _sub_of(shown: t.Mapping[str, str]) -> str:
+    return _sub(
+        shown.get("ActiveState", "inactive"), shown.get("SubState", "dead"), shown.get("LoadState", "not-found")
     )
 
 

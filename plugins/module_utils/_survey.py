@@ -67,6 +67,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
     HostFacts,
     Target,
     TargetError,
+    account_of,
     build_of,
     choose,
     recorded,
@@ -283,7 +284,7 @@ def _observe(
             fault=f"version {receipt['version']} is installed, and {spec.version} is older; to go back, add "
             f"-e rbee_downgrade=true (the option downgrade)"
         )
-    unit = _store.read_text(manager.unit_path(spec.name))
+    unit = manager.installed(spec.name)
     if unit is not None and receipt is None and MARK not in unit:
         return Observed(fault=f"{manager.unit_path(spec.name)} exists and is not ours; rename it or the component")
     if unit is not None and not layout.is_run_by(spec.name, unit):
@@ -302,7 +303,7 @@ def _observe(
         current=_store.link_target(layout.current(spec.name)),
         previous=_store.link_target(layout.previous(spec.name)),
         release_fault=release_fault,
-        generation_fault=_generation_fault(target, layout, _host.account_of(request.scope)),
+        generation_fault=_generation_fault(target, layout, account_of(spec, _host.account_of(request.scope))),
         unit=unit,
         active=state.active,
         enabled=state.enabled,

@@ -18,8 +18,14 @@ from ansible_collections.rbee.fleet.plugins.module_utils._service import (
     ServiceState,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
-from ansible_collections.rbee.fleet.plugins.module_utils._state import from_systemd
-from ansible_collections.rbee.fleet.plugins.module_utils._unit import ServiceDefinition, systemd_unit, unit_name
+from ansible_collections.rbee.fleet.plugins.module_utils._state import from_systemd, from_timer
+from ansible_collections.rbee.fleet.plugins.module_utils._unit import (
+    ServiceDefinition,
+    systemd_unit,
+    unit_name,
+    units_of,
+    with_timer,
+)
 
 # Seconds for calls that do not wait for a service; the others are bounded by its TimeoutStopSec.
 _CALL_TIMEOUT = 60
@@ -42,11 +48,16 @@ _PROPERTIES = (
     "ExecMainStartTimestampMonotonic",
     "ExecMainCode",
     "ExecMainStatus",
+    "ActiveEnterTimestampMonotonic",
 )
 
 
 class SystemdManager(ServiceManager):
-    """systemd over systemctl. scope: ``system`` (needs root) or ``user`` (the manager of the calling user)."""
+    """systemd over systemctl. scope: ``system`` (needs root) or ``user`` (the manager of the calling user).
+
+    A component with a schedule has a timer beside its service. The timer is then what is enabled, started, stopped and
+    restarted; a run of the service that is at work ends by itself, unless the component is stopped.
+    """
 
     name = "systemd"
 
@@ -81,34 +92,57 @@ class SystemdManager(ServiceManager):
     def unit_path(self, component: str) -> str:
         return os.path.join(self._folder, _service(component))
 
+    def _timer_path(self, component: str) -> str:
+        return os.path.join(self._folder, _timer(component))
+
+    def installed(self, component: str) -> t.Optional[str]:
+        service = super().installed(component)
+        timer = _store.read_text(self._timer_path(component))
+        return service if service is None else with_timer(service, timer or "")
+
     def render(self, defn: ServiceDefinition) -> str:
         return systemd_unit(defn)
 
     def install(self, component: str, text: str) -> None:
         if self._user:
             os.makedirs(self._folder, exist_ok=True)
+        service, timer = units_of(text)
         try:
-            _store.write_atomic(self.unit_path(component), text.encode())
+            _store.write_atomic(self.unit_path(component), service.encode())
+            if timer:
+                _store.write_atomic(self._timer_path(component), timer.encode())
         except OSError as error:
             raise ServiceError(f"cannot write {self.unit_path(component)}: {error.strerror}") from error
+        if not timer and self._has_timer(component):
+            self._systemctl("disable", "--now", _timer(component))
+            os.unlink(self._timer_path(component))
         self._systemctl("daemon-reload")
 
     def remove(self, component: str) -> None:
-        unit = _service(component)
         self.stop(component)
-        if os.path.exists(self.unit_path(component)):
-            self._systemctl("disable", unit)
-            os.unlink(self.unit_path(component))
+        units = {self.unit_path(component): _service(component), self._timer_path(component): _timer(component)}
+        there = [path for path in units if os.path.exists(path)]
+        if there:
+            self._systemctl("disable", *(units[path] for path in there))
+            for path in there:
+                os.unlink(path)
             _store.sync_folder(self._folder)
             self._systemctl("daemon-reload")
         # A failed unit stays in memory, and its name with it, until it is forgotten.
-        self._call("reset-failed", unit)
+        self._call("reset-failed", _service(component))
+
+    def _has_timer(self, component: str) -> bool:
+        return os.path.exists(self._timer_path(component))
+
+    def _driver(self, component: str) -> str:
+        """The unit that makes a component run."""
+        return _timer(component) if self._has_timer(component) else _service(component)
 
     def enable(self, component: str) -> None:
-        self._systemctl("enable", _service(component))
+        self._systemctl("enable", self._driver(component))
 
     def disable(self, component: str) -> None:
-        self._systemctl("disable", _service(component))
+        self._systemctl("disable", self._driver(component))
 
     def start(self, component: str) -> None:
         self._begin("start", component)
@@ -119,10 +153,11 @@ class SystemdManager(ServiceManager):
     def _begin(self, verb: str, component: str) -> None:
         # Clears the start limit, which counts our own starts too; it may fail: a unit not yet loaded has none.
         self._call("reset-failed", _service(component))
-        self._systemctl(verb, _service(component), wait=True)
+        self._systemctl(verb, self._driver(component), wait=True)
 
     def stop(self, component: str) -> None:
-        self._systemctl("stop", _service(component), wait=True, accept=_NOT_LOADED)
+        timer = [_timer(component)] if self._has_timer(component) else []
+        self._systemctl("stop", *timer, _service(component), wait=True, accept=_NOT_LOADED)
 
     def reload(self, component: str) -> None:
         self._systemctl("reload", _service(component))
@@ -131,12 +166,14 @@ class SystemdManager(ServiceManager):
         names = list(components)
         if not names:
             return {}
-        command = ["show", "--property=" + ",".join(_PROPERTIES), "--", *map(_service, names)]
+        timers = {name: _timer(name) for name in names if self._has_timer(name)}
+        command = ["show", "--property=" + ",".join(_PROPERTIES), "--", *map(_service, names), *timers.values()]
         out = self._systemctl(*command)
         offset = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
         blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.split("\n\n")]
         shown = {block.get("Id", ""): block for block in blocks}
-        return {name: from_systemd(shown.get(_service(name), {}), offset) for name in names}
+        states = {name: from_systemd(shown.get(_service(name), {}), offset) for name in names}
+        return states | {name: from_timer(shown.get(timer, {}), states[name], offset) for name, timer in timers.items()}
 
     def logs(self, component: str, lines: int = 20) -> list[str]:
         scope = "--user-unit" if self._user else "--unit"
@@ -165,3 +202,7 @@ class SystemdManager(ServiceManager):
 
 def _service(component: str) -> str:
     return unit_name(component) + ".service"
+
+
+def _timer(component: str) -> str:
+    return unit_name(component) + ".timer"

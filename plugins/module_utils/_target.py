@@ -181,6 +181,11 @@ def _identity(source: Source) -> dict[str, t.Any]:
     return {**to_dict(own), "also": [_identity(one) for one in source.also]}
 
 
+def binaries(variant: Variant) -> list[Source]:
+    """The programs of the host that a build calls, as what a package manager brings."""
+    return [Source("system-package", packages=packages, binary=name) for name, packages in variant.binaries.items()]
+
+
 def model_path(build: Build) -> str:
     """The model's file, or its folder when the source is a whole repository."""
     return posixpath.join(build.path, build.source.name) if build.source.name else build.path
@@ -332,8 +337,8 @@ def definition_of(spec: Spec, host: HostFacts, layout: Layout) -> ServiceDefinit
         fleet=spec.fleet,
         description=f"rbee {spec.kind} {spec.name} of fleet {spec.fleet}",
         start=posixpath.join(layout.current(spec.name), START),
-        user=host.account,
-        group=host.account,
+        user=account_of(spec, host.account),
+        group=account_of(spec, host.account),
         groups=host.groups if service.devices else (),
         data_dir=layout.data(spec.name),
         prefix=layout.prefix,
@@ -343,4 +348,15 @@ def definition_of(spec: Spec, host: HostFacts, layout: Layout) -> ServiceDefinit
         nofile=service.nofile,
         devices=service.devices,
         scope=host.scope,
+        privileged=service.privileged,
+        schedule=service.schedule,
+        spread=service.spread,
     )
+
+
+def account_of(spec: Spec, account: str) -> str:
+    """The user that a component runs as and that its data belongs to, empty for the user that runs us.
+
+    account: the service user. What runs as root must not read what others may write.
+    """
+    return "" if spec.service.privileged else account

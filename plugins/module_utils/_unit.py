@@ -22,6 +22,10 @@ CRASH_WINDOW = 300
 # supervisor cannot count starts in a window: it gives up when every start ends within this many seconds.
 SETTLED = 60
 
+# Seconds from its installation, or the start of the host, to the first run of what has a schedule.
+FIRST_RUN = 60
+TIMER_BEGINS = "\n# The timer that starts it:\n"
+
 _HOMES = ("/home", "/root", "/run/user")
 
 # What an earlier life of a program left behind is killed before the next one begins, as systemd does: vLLM's engine
@@ -44,6 +48,8 @@ class ServiceDefinition:
     reload_signal: signal without ``SIG``, empty when it cannot reload. capabilities: ambient, system scope only.
     nofile: descriptor limit, 0 for the default. devices: uses GPU device nodes. scope: ``system`` or ``user``.
     allow: addresses or networks it may exchange packets with besides loopback; empty means any.
+    privileged: no account of its own and no sandbox; without HOME, so that it has that of its user.
+    schedule, spread: as in a specification, seconds.
     """
 
     name: str
@@ -63,6 +69,9 @@ class ServiceDefinition:
     devices: bool = False
     scope: str = "system"
     allow: tuple[str, ...] = ()
+    privileged: bool = False
+    schedule: int = 0
+    spread: int = 0
 
 
 def unit_name(component: str) -> str:
@@ -71,37 +80,72 @@ def unit_name(component: str) -> str:
 
 
 def systemd_unit(defn: ServiceDefinition) -> str:
-    """Text of a systemd service unit; ValueError for a value that no unit can hold."""
+    """Text of a systemd service unit, and of its timer where it has a schedule; ``units_of`` tells them apart.
+
+    ValueError for a value that no unit can hold.
+    """
     system = defn.scope == "system"
     unit = [("Description", _specifiers(defn.description or f"rbee {defn.name}"))]
     if system:
         after = ["network-online.target"] + (["nvidia-persistenced.service"] if defn.devices else [])
         unit += [("Wants", "network-online.target"), ("After", " ".join(after))]
-    unit += [("StartLimitIntervalSec", str(CRASH_WINDOW)), ("StartLimitBurst", str(CRASH_STARTS))]
+    if not defn.schedule:
+        unit += [("StartLimitIntervalSec", str(CRASH_WINDOW)), ("StartLimitBurst", str(CRASH_STARTS))]
 
-    service = [("Type", "exec"), ("ExecStart", _program(defn.start))]
+    service = [("Type", "oneshot" if defn.schedule else "exec"), ("ExecStart", _program(defn.start))]
     if defn.reload_signal:
         service.append(("ExecReload", f"/bin/kill -{_signal(defn.reload_signal)} $MAINPID"))
     if defn.stop:
         service.append(("ExecStop", _program(defn.stop)))
+    if not defn.schedule:
+        service += [("Restart", "on-failure"), ("RestartSec", "3")]
     service += [
-        ("Restart", "on-failure"),
-        ("RestartSec", "3"),
         # The program drains its own children; what survives it (an engine that holds GPU memory) is killed.
         ("KillMode", "mixed"),
         ("TimeoutStopSec", str(defn.stop_timeout)),
         ("WorkingDirectory", _specifiers(defn.data_dir)),
-        ("Environment", _word(f"HOME={defn.data_dir}")),
     ]
+    if not defn.privileged:
+        service.append(("Environment", _word(f"HOME={defn.data_dir}")))
     if defn.nofile:
         service.append(("LimitNOFILE", str(defn.nofile)))
-    service.append(("NoNewPrivileges", "yes"))
-    if system:
-        service += _system_only(defn)
+    if not defn.privileged:
+        service.append(("NoNewPrivileges", "yes"))
+        service += _system_only(defn) if system else []
 
     install = [("WantedBy", "multi-user.target" if system else "default.target")]
     owner = [("Fleet", _specifiers(defn.fleet)), ("Component", _specifiers(defn.name))]
-    sections = (("Unit", unit), ("Service", service), ("Install", install), ("X-Rbee", owner))
+    if not defn.schedule:
+        return _sections(("Unit", unit), ("Service", service), ("Install", install), ("X-Rbee", owner))
+    text = _sections(("Unit", unit), ("Service", service), ("X-Rbee", owner))
+    return f"{text}{TIMER_BEGINS}{_timer(defn, unit[0], owner)}"
+
+
+def units_of(text: str) -> tuple[str, str]:
+    """The service and its timer in a text of ``systemd_unit``; no timer is an empty string."""
+    service, _between, timer = text.partition(TIMER_BEGINS)
+    return service, timer
+
+
+def with_timer(service: str, timer: str) -> str:
+    """The inverse of ``units_of``."""
+    return f"{service}{TIMER_BEGINS}{timer}" if timer else service
+
+
+def _timer(defn: ServiceDefinition, description: tuple[str, str], owner: list[tuple[str, str]]) -> str:
+    """Of systemd.timer(5). It does not start what is still at work."""
+    timer = [
+        ("OnActiveSec", str(FIRST_RUN)),
+        ("OnUnitInactiveSec", str(defn.schedule)),
+        ("RandomizedDelaySec", str(defn.spread)),
+        ("AccuracySec", "1"),
+    ]
+    return _sections(
+        ("Unit", [description]), ("Timer", timer), ("Install", [("WantedBy", "timers.target")]), ("X-Rbee", owner)
+    )
+
+
+def _sections(*sections: tuple[str, list[tuple[str, str]]]) -> str:
     blocks = ["\n".join([f"[{name}]"] + [f"{key}={value}" for key, value in lines]) for name, lines in sections]
     return f"# {MARK}\n" + "\n\n".join(blocks) + "\n"
 
@@ -134,12 +178,14 @@ def supervisor_program(defn: ServiceDefinition, log_dir: str) -> str:
     It never starts by itself: the enabling is a second file that repeats the section (see ``supervisor_enabled``).
     Supervisor grants no capabilities and takes supplementary groups from the account database.
     """
+    if defn.schedule:
+        raise ValueError("runs on a schedule, which needs systemd; this host has none")
     name = unit_name(defn.name)
     # As close to the limit as the host allows, like systemd.
     limit = f"ulimit -n {defn.nofile} 2>/dev/null || ulimit -n $(ulimit -H -n); " if defn.nofile else ""
     command = "/bin/sh -c " + shlex.quote(f"{_ALONE}{limit}exec {shlex.quote(defn.start)}")
     environment = {"HOME": defn.data_dir}
-    system = defn.scope == "system" and bool(defn.user)
+    system = defn.scope == "system" and bool(defn.user) and not defn.privileged
     if system:
         environment["USER"] = defn.user
     lines = [

@@ -35,6 +35,7 @@ _RECEIPT = {
     "model": "",
     "served_name": "",
 }
+_LAST_RUN = {"time": "", "seconds": 0.0, "rc": -1, "commit": "", "reason": ""}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Evidence:
 
     receipt: its record. state: of its service, None when it could not be asked or there is none.
     counted: whether the service manager counts restarts. unknown: why a state could not be asked.
-    problems: where the files are not what the receipt says.
+    problems: where the files are not what the receipt says. last_run: what a pull has recorded of its last run.
     """
 
     receipt: t.Mapping[str, t.Any]
@@ -51,6 +52,7 @@ class Evidence:
     counted: bool = False
     unknown: str = ""
     problems: tuple[str, ...] = ()
+    last_run: t.Optional[t.Mapping[str, t.Any]] = None
 
     @property
     def asks(self) -> bool:
@@ -86,6 +88,7 @@ def component_of(found: Evidence, health: t.Optional[HealthResult], now: float) 
         auto_start=bool(receipt.get("auto_start", False)),
         held=bool(receipt.get("held", False)),
         problems=list(found.problems),
+        last_run=_last_run(found.last_run),
     )
     return out
 
@@ -97,6 +100,9 @@ def state_of(found: Evidence, health: t.Optional[HealthResult], now: float) -> t
         return INSTALLED, ""
     if service is None:
         return None, found.unknown or "its service could not be asked"
+    if service.sub == _service.FAILED:
+        told = _last_run(found.last_run)
+        return FAILED, (told["reason"] if told and told["rc"] else "") or service.result
     if service.active:
         timeout = receipt.get("health_timeout", HEALTH_TIMEOUT)
         if health is not None and not health.ok and now - service.since < timeout:
@@ -106,8 +112,6 @@ def state_of(found: Evidence, health: t.Optional[HealthResult], now: float) -> t
         return STARTING, ""
     if service.sub == _service.RESTARTING:
         return RESTARTING, service.result
-    if service.sub == _service.FAILED:
-        return FAILED, service.result
     if receipt.get("held"):
         return HELD, "stopped on request until it is started"
     if receipt.get("idle"):
@@ -115,6 +119,16 @@ def state_of(found: Evidence, health: t.Optional[HealthResult], now: float) -> t
     if receipt.get("auto_start"):
         return STOPPED, service.result or "it should run"
     return STOPPED, service.result
+
+
+def _last_run(recorded: t.Optional[t.Mapping[str, t.Any]]) -> t.Optional[dict[str, t.Any]]:
+    """What is told of a run, whatever the file holds; None when nothing can be."""
+    if recorded is None:
+        return None
+    return {
+        key: recorded[key] if isinstance(recorded.get(key), type(default)) else default
+        for key, default in _LAST_RUN.items()
+    }
 
 
 def is_well(component: t.Mapping[str, t.Any]) -> bool:

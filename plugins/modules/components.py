@@ -79,7 +79,7 @@ options:
     description: The kinds of components that O(state=present) and O(state=absent) apply to. Empty means all.
     type: list
     elements: str
-    choices: [queen, hive, worker, model]
+    choices: [queen, hive, pull, worker, model]
     default: []
   extra:
     description:
@@ -242,7 +242,7 @@ components:
       returned: always
       sample: llama-cpp
     kind:
-      description: One of C(queen), C(hive), C(worker), C(model).
+      description: One of C(queen), C(hive), C(pull), C(worker), C(model).
       type: str
       returned: always
     state:
@@ -356,7 +356,7 @@ def argument_spec() -> dict[str, t.Any]:
         prefix=dict(type="path", default="/opt/rbee"),
         state=dict(type="str", choices=["present", "absent", "started", "stopped"], default="present"),
         names=dict(type="list", elements="str", default=[]),
-        kinds=dict(type="list", elements="str", choices=["queen", "hive", "worker", "model"], default=[]),
+        kinds=dict(type="list", elements="str", choices=["queen", "hive", "pull", "worker", "model"], default=[]),
         extra=dict(type="str", choices=["ignore", "report", "remove"], default="ignore"),
         forget=dict(type="list", elements="str", default=[]),
         stage=dict(type="bool", default=False),

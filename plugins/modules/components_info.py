@@ -92,7 +92,7 @@ components:
       returned: always
       sample: llama-cpp
     kind:
-      description: One of C(queen), C(hive), C(worker), C(model).
+      description: One of C(queen), C(hive), C(pull), C(worker), C(model).
       type: str
       returned: always
       sample: worker
@@ -150,7 +150,8 @@ components:
     state:
       description:
         - C(running); C(starting), when it runs and may still become ready; C(restarting), after it failed;
-          C(failed); C(stopped); C(held), stopped on request; C(idle), with nothing to serve; C(installed), a model.
+          C(failed), of a pull also when its last run failed; C(stopped); C(held), stopped on request; C(idle), with
+          nothing to serve; C(installed), a model.
         - Null when it cannot be found out; RV(components[].reason) says why.
       type: str
       returned: always
@@ -201,6 +202,36 @@ components:
       elements: str
       returned: always
       sample: ["release 549eccd6711e: modified: bin/python"]
+    last_run:
+      description: Of a pull, how its last run ended. Null of everything else, and when there was none.
+      type: dict
+      returned: always
+      contains:
+        time:
+          description: When it ended, ISO 8601, UTC.
+          type: str
+          returned: always
+          sample: "2026-11-25T22:47:12Z"
+        seconds:
+          description: How long it took.
+          type: float
+          returned: always
+          sample: 6.2
+        rc:
+          description: Its exit status; 0 when all went well.
+          type: int
+          returned: always
+          sample: 0
+        commit:
+          description: The commit of the repository that it had; empty when it got none.
+          type: str
+          returned: always
+          sample: 0f3b1de4c31f5cd10a0a6b0d2b9eb5e5a3c3f1aa
+        reason:
+          description: Why it failed; empty when it did not.
+          type: str
+          returned: always
+          sample: ""
     bytes:
       description: Bytes of a model on the disk. Null where its record is gone.
       type: int

@@ -122,4 +122,10 @@ path:
   description: The result file, empty when none was written.
   returned: always
   type: str
+ansible_stats:
+  description:
+    - C(rbee_run) with the result, the fleet and the state of every host, as custom statistics of the run, like those of
+      M(ansible.builtin.set_stats). AWX shows them as artifacts of the job.
+  returned: always
+  type: dict
 """

@@ -93,6 +93,12 @@ path:
   description: The result file, empty when none was written.
   returned: always
   type: str
+ansible_stats:
+  description:
+    - C(rbee_run) with the action, the fleet, the state of every host and what failed, as custom statistics of the run,
+      like those of M(ansible.builtin.set_stats). AWX shows them as artifacts of the job.
+  returned: when the summary was shown
+  type: dict
 waves:
   description: Lists of the hosts that wait to switch, in order; empty when the summary was shown. See O(order).
   returned: always

@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
     BUNDLED,
     GATEWAY_FILE,
     HIVE,
+    PULL,
     TOOL,
     WORKER,
     File,
@@ -152,6 +153,24 @@ class Catalog:
         """Sorted names, of one kind or of all."""
         return tuple(sorted(name for name, entry in self._entries.items() if kind in (None, entry.kind)))
 
+    def bundling(self, name: str, path: str, sha256: str) -> Catalog:
+        """This catalog, where what is bundled under a name is the archive of a folder of the controller."""
+        known = Source("archive", path=path, sha256=sha256)
+
+        def told(source: Source) -> Source:
+            is_it = source.kind == BUNDLED and source.name == name
+            return dataclasses.replace(known, env=source.env) if is_it else source
+
+        def made(entry: Entry) -> Entry:
+            releases = []
+            for release in entry.releases:
+                sources = {platform: told(source) for platform, source in release.variant.sources.items()}
+                variant = dataclasses.replace(release.variant, sources=sources)
+                releases.append(dataclasses.replace(release, variant=variant))
+            return dataclasses.replace(entry, releases=tuple(releases))
+
+        return Catalog({type_name: made(entry) for type_name, entry in self._entries.items()}, self._of_versions)
+
     def merged(self, other: Catalog) -> Catalog:
         """This catalog with the other's entries added; where both know a type, the other's entry stands as a whole."""
         kept = {key: entry for key, entry in self._of_versions.items() if key[0] not in other._entries}
@@ -235,7 +254,7 @@ def _release(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.C
     else:
         sources = {}
         reader.wrong(path, "has nothing to install; give it [release.source.<platform>] or [release.python]")
-    more = {key: found[key] for key in ("device", "command", "env", "libraries")}
+    more = {key: found[key] for key in ("device", "command", "env", "libraries", "binaries")}
     variant = Variant(found["variant"], sources, **more)
     return Release(found["version"], variant, found["models_command"])
 
@@ -275,8 +294,10 @@ def _source(reader: Reader, path: Path, found: dict[str, t.Any], env: PythonEnv 
         _check_origin(reader, path)
     for key in {"file": ("name",), "bundled": ("name",), "system-package": ("packages", "binary")}.get(kind, ()):
         _require(reader, path + (key,), f"a source of kind {kind} requires it")
-    if env and kind != "archive":
-        reader.wrong(path, f"a release with [release.python] has no source or sources of kind archive, not {kind}")
+    if env and kind not in ("archive", BUNDLED):
+        reader.wrong(
+            path, f"a release with [release.python] has no source, or one of kind archive or bundled, not {kind}"
+        )
     also = tuple(_also(reader, path + ("also", index), item) for index, item in enumerate(found["also"]))
     return Source(**{**found, "also": also, "env": env})
 
@@ -313,12 +334,17 @@ def _absent(reader: Reader, path: Path) -> bool:
 def _check_entry(reader: Reader, found: dict[str, t.Any]) -> None:
     """What holds between the keys of an entry."""
     runs = found["kind"] != TOOL
-    for key in ("command", "port") if runs else ():
+    listens = runs and found["kind"] != PULL
+    for key in (*(("command",) if runs else ()), *(("port",) if listens else ())):
         _require(reader, (key,), f"a {found['kind']} requires it")
     running = ("command", "model_command", "models_command", "check", "env", "files", "health", "service", "port")
     for key in (*running, "programs"):
         if not runs and key in reader.document.data:
             reader.wrong((key,), "a tool has nothing to run; remove it")
+    if found["service"]["schedule"] and found["health"]["path"]:
+        reader.wrong(
+            ("service", "schedule"), "what ends after each run cannot be asked for its health; remove one of the two"
+        )
     if found["model"] != NO_MODEL:
         _require(reader, ("model_command",), f"with model = {found['model']!r} it says how the model is served")
     if found["model"] == NO_MODEL:

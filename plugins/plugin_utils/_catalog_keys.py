@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import ANY_PLATFORM, HIVE, QUEEN, TOOL, WORKER
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import ANY_PLATFORM, HIVE, PULL, QUEEN, TOOL, WORKER
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import (
     Check,
     Key,
@@ -113,12 +113,13 @@ RELEASE = {
     "models_command": _WORDS,
     "env": _VARIABLES,
     "libraries": Key(mapping(r"lib[A-Za-z0-9_+.-]+\.so[.0-9]*", "a soname such as libgomp.so.1", _PACKAGES), {}),
+    "binaries": Key(mapping(r"[A-Za-z0-9][A-Za-z0-9._+-]*", "a program such as git", _PACKAGES), {}),
     "python": Key(_one(PYTHON), None),
     "source": Key(mapping("|".join(PLATFORMS), "linux-x86_64, linux-aarch64 or any", _one(SOURCE)), {}),
 }
 
 ENTRY = {
-    "kind": Key(choice(QUEEN, HIVE, WORKER, TOOL), WORKER, required=True),
+    "kind": Key(choice(QUEEN, HIVE, PULL, WORKER, TOOL), WORKER, required=True),
     "summary": Key(_TEXT, required=True),
     "port": Key(integer(1, 65535), 0),
     "model": Key(choice(NO_MODEL, OPTIONAL, REQUIRED), NO_MODEL),
@@ -139,6 +140,9 @@ ENTRY = {
             "nofile": Key(integer(1, 2**20), 0),
             "devices": Key(boolean, False),
             "drain_timeout": Key(integer(0, 86400), 300),
+            "privileged": Key(boolean, False),
+            "schedule": Key(integer(0, 2592000), 0),
+            "spread": Key(integer(0, 2592000), 0),
         }
     ),
     "release": Key(tables(RELEASE).check, (), required=True),

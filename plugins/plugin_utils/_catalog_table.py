@@ -58,6 +58,7 @@ def _release(release: Release) -> Table:
             "models_command": list(release.models_command),
             "env": dict(variant.env),
             "libraries": to_dict(variant.libraries),
+            "binaries": to_dict(variant.binaries),
             "python": to_dict(env) if env else {},
             "source": sources,
         }

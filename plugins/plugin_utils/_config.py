@@ -84,6 +84,7 @@ def build(
         hives=built,
         models=tuple(known.values()),
         package=_fleet.Package(**general["package"]),
+        pull=_fleet.Pull(**general["pull"]) if general["pull"] else None,
     )
 
 

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import pathlib
 import shutil
 import sys
 import tarfile
@@ -31,6 +32,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progres
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source, Spec, to_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
 from ansible_collections.rbee.fleet.plugins.module_utils._target import build_of, choose
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _collection
 from ansible_collections.rbee.fleet.plugins.plugin_utils._wheels import (
     Wheel,
     choose_wheels,
@@ -70,7 +72,7 @@ class Depot:
             return self._model(need, anew)
         source = need.source
         if source.path:
-            return self._local(source.path)
+            return self._local(source.path, source.sha256)
         name = os.path.basename(urllib.parse.urlsplit(source.url).path)
         return self._artefact(Wheel(name, source.url, source.sha256, source.size))
 
@@ -90,10 +92,23 @@ class Depot:
             file.flush()
             yield file.name
 
-    def _local(self, path: str) -> Stock:
+    def _local(self, path: str, sha256: str) -> Stock:
+        if os.path.isdir(path):
+            path = self._packed(path)
         if not os.path.isfile(path):
             raise SourceError(f"{path} is not a file on the controller; correct the path in the configuration")
-        return {Item(os.path.basename(path), _store.hash_file(path), os.path.getsize(path)): path}
+        found = _store.hash_file(path)
+        if sha256 and found != sha256:
+            raise SourceError(f"{path} has the sha256 {found}, expected is {sha256}; correct one of the two")
+        return {Item(os.path.basename(path), found, os.path.getsize(path)): path}
+
+    def _packed(self, folder: str) -> str:
+        """The collection in a folder as one archive."""
+        with tempfile.NamedTemporaryFile(dir=self._layout.staging, delete=False) as file:
+            _collection.write(file.file, pathlib.Path(folder))
+        found = self._cached(_store.hash_file(file.name))
+        os.replace(file.name, found)
+        return found
 
     def _artefact(self, wanted: Wheel) -> Stock:
         """A file by its URL. ``_fetch`` keeps other processes out and continues what they left unfinished."""

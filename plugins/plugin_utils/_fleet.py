@@ -117,6 +117,23 @@ class Package:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pull:
+    """rbee.conf ``[pull]``: hosts take the configuration from a git repository and converge themselves.
+
+    repository: URL, or a path on each host. version: branch, tag or commit, empty for the repository's own default.
+    folder: where in it rbee.yml lies. interval: minutes from one run to the next. jitter: minutes at most by which a
+    run is put off, at random. key: private ssh key, a path on each host.
+    """
+
+    repository: str = ""
+    version: str = ""
+    folder: str = "."
+    interval: int = 30
+    jitter: int = 10
+    key: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Fleet:
     """Everything declared. The first fields are rbee.conf ``[fleet]``. prefix: ``~`` stands for the host's user.
 
@@ -132,6 +149,7 @@ class Fleet:
     hives: tuple[Hive, ...] = ()
     models: tuple[Model, ...] = ()
     package: Package = Package()
+    pull: Pull | None = None
 
     @functools.cached_property
     def queen_host(self) -> str:

@@ -14,7 +14,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._models import tell_apa
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Path
 
-_RESERVED = ("queen", "hive")
+_RESERVED = ("queen", "hive", "pull")
 _WILDCARDS = ("0.0.0.0", "::")
 
 

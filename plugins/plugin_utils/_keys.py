@@ -127,6 +127,24 @@ PACKAGE = _defaults(
     health_check_timeout=integer(1, 86400),
 )
 
+# What goes into the command lines that ansible-pull makes is without anything that a shell acts upon.
+PULL = _defaults(
+    _fleet.Pull,
+    version=text(r"[A-Za-z0-9][A-Za-z0-9._/-]*", "a branch, tag or commit"),
+    folder=text(r"(?!.*(^|/)\.\.(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", "a folder in the repository, without '..'"),
+    interval=integer(1, 10080),
+    jitter=integer(0, 10080),
+    key=text(r"/[A-Za-z0-9._/-]+", "an absolute path on the hosts"),
+) | {
+    "repository": Key(
+        text(
+            r"(https?|ssh|git|file)://[A-Za-z0-9._~:/@%+=,\[\]-]+|[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:[A-Za-z0-9._~/+-]+|/[A-Za-z0-9._/+-]+",
+            "the URL of a git repository (https, ssh, git, file, or user@host:path) or an absolute path on the hosts",
+        ),
+        required=True,
+    )
+}
+
 WORKER = {
     "type": Key(text(), required=True),
     "name": Key(_component),
@@ -163,6 +181,11 @@ MODEL = _defaults(
     fetch=choice("host", "controller"),
 ) | {"name": Key(_model, required=True)}
 
-RBEE_CONF = {"fleet": table(FLEET), "queen": table(QUEEN), "package": table(PACKAGE)}
+RBEE_CONF = {
+    "fleet": table(FLEET),
+    "queen": table(QUEEN),
+    "package": table(PACKAGE),
+    "pull": Key(table(PULL).check, None),
+}
 HIVES_CONF = {"hive": tables(HIVE)}
 MODELS_CONF = {"model": tables(MODEL)}

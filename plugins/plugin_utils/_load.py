@@ -9,7 +9,14 @@ import dataclasses
 import pathlib
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _catalog, _config, _fleet, _lockfile, _lockfile_text
+from ansible_collections.rbee.fleet.plugins.plugin_utils import (
+    _catalog,
+    _collection,
+    _config,
+    _fleet,
+    _lockfile,
+    _lockfile_text,
+)
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 
 CATALOG = pathlib.Path(__file__).resolve().parents[2] / "catalog"
@@ -55,6 +62,8 @@ def load_locked(folder: str, draft: str = "", update: bool = False) -> Loaded:
     fleet = _config.parse(read_texts(place), catalog, str(place))
     wanted = _lockfile.lock_of(fleet, catalog, own.types(), lock.models)
     newer = _lockfile.newer(lock, shipped, own.types())
+    if fleet.pull is not None:  # after the lock, which has no collection in it
+        catalog = catalog.bundling(_collection.BUNDLE, str(_collection.ROOT), _collection.digest())
     return Loaded(_lockfile.pinned(fleet, wanted), catalog, lock, wanted, tuple(newer))
 
 

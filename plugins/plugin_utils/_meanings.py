@@ -30,12 +30,16 @@ class Meaning:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """One table: its header as TOML has it, its keys with their defaults, and what they mean."""
+    """One table: its header as TOML has it, its keys with their defaults, and what they mean.
+
+    optional: its header alone would mean something.
+    """
 
     header: str
     text: str
     keys: t.Mapping[str, Key]
     meanings: t.Mapping[str, Meaning]
+    optional: bool = False
 
 
 FLEET = Section(
@@ -85,6 +89,21 @@ PACKAGE = Section(
         "ssh_timeout": Meaning("How long to wait for a connection."),
         "health_check_timeout": Meaning("How long a component may take to become healthy."),
     },
+)
+
+PULL = Section(
+    "[pull]",
+    "Every host takes this folder from a git repository, again and again, and installs by itself what it says.",
+    _keys.PULL,
+    {
+        "repository": Meaning("Its URL. Required.", "https://git.example.com/fleet.git"),
+        "version": Meaning("Branch, tag or commit; without it, the default branch.", "main"),
+        "folder": Meaning("The folder in it that holds rbee.yml and the other files."),
+        "interval": Meaning("Minutes from one run to the next."),
+        "jitter": Meaning("Minutes at most by which a run is put off, at random, so that not all hosts come at once."),
+        "key": Meaning("Private key for a repository over ssh, a path on the hosts.", "/etc/rbee/pull_key"),
+    },
+    optional=True,
 )
 
 HIVE = Section(
@@ -159,6 +178,6 @@ MODEL = Section(
     },
 )
 
-RBEE_CONF = (FLEET, QUEEN, PACKAGE)
+RBEE_CONF = (FLEET, QUEEN, PACKAGE, PULL)
 HIVES_CONF = (HIVE, WORKER)
 MODELS_CONF = (MODEL,)

@@ -23,6 +23,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._models import fits
 
 API_KEY = "api_key"
 MODEL_PREFIX = "model-"
+PULL_SETTINGS = "pull.json"
 TOOLS = ("uv", "supervisor", HUGGINGFACE)
 _OF_A_CONTROLLER = frozenset(
     {"api_key", "hf_token", "hostname", "ssh_user", "ssh_port", "connection", "max_concurrent_installs", "ssh_timeout"}
@@ -41,6 +42,14 @@ class HostPlan:
 
 def resolve(fleet: _fleet.Fleet, catalog: Catalog) -> dict[str, HostPlan]:
     """The plan of every host. One machine is one host, so the queen's specification may stand in a hive's plan."""
+    plans = _plans(fleet, catalog)
+    if fleet.pull is None:
+        return plans
+    pulls = {host: _pull(fleet, fleet.pull, host, catalog) for host in plans}
+    return {host: dataclasses.replace(plan, specs=(*plan.specs, pulls[host])) for host, plan in plans.items()}
+
+
+def _plans(fleet: _fleet.Fleet, catalog: Catalog) -> dict[str, HostPlan]:
     secrets = {API_KEY: fleet.queen.api_key} if fleet.queen.api_key else {}
     queen = queen_spec(fleet, catalog)
     plans = {}
@@ -251,6 +260,23 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
         declared=json.dumps({"alias": hive.alias}),
     )
     return _filled(spec, _values(fleet, hive))
+
+
+def _pull(fleet: _fleet.Fleet, pull: _fleet.Pull, host: str, catalog: Catalog) -> _spec.Spec:
+    """What lets a host converge itself. host: its name in the inventory."""
+    spec = _component(fleet, _entry(catalog, _spec.PULL), _spec.PULL)
+    asked = {
+        "repository": pull.repository,
+        "version": pull.version,
+        "folder": pull.folder,
+        "key": pull.key,
+        "host": host,
+    }
+    return dataclasses.replace(
+        spec,
+        files=(*spec.files, _spec.File(path=PULL_SETTINGS, content=json.dumps(asked, indent=1) + "\n")),
+        service=dataclasses.replace(spec.service, schedule=pull.interval * 60, spread=pull.jitter * 60),
+    )
 
 
 def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dict[str, t.Any]:

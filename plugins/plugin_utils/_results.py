@@ -18,8 +18,11 @@ def plain(value: t.Any) -> t.Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def record(display: Display, path: str, document: t.Mapping[str, t.Any]) -> None:
-    """Write a result file, readable by its owner alone; its folder is created. Where that fails, there is a warning."""
+def record(display: Display, path: str, document: t.Mapping[str, t.Any]) -> str:
+    """Write a result file, readable by its owner alone; its folder is created. Where that fails, there is a warning.
+
+    Returns the path, empty when nothing was written.
+    """
     path = os.path.abspath(path)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -27,3 +30,15 @@ def record(display: Display, path: str, document: t.Mapping[str, t.Any]) -> None
     except OSError as error:
         # The hosts are as they are; a missing file must not hide that.
         display.warning(f"The result file {path} cannot be written: {error.strerror}.")
+        return ""
+    return path
+
+
+def told(document: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The heart of a result file as custom statistics of the run, which AWX shows as artifacts of its job.
+
+    The key of a result that Ansible takes them from is the one of ``ansible.builtin.set_stats``.
+    """
+    kept = {key: document[key] for key in ("fleet", "action", "time", "result", "failed") if key in document}
+    states = {name: host["state"] for name, host in document["hosts"].items()}
+    return {"ansible_stats": {"data": {"rbee_run": {**kept, "hosts": states}}, "per_host": False, "aggregate": False}}

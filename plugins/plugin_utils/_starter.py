@@ -65,9 +65,14 @@ def rbee(given: t.Mapping[str, t.Mapping[str, t.Any]] | None = None) -> str:
         "After a change: ansible-playbook rbee.fleet.install"
     )
     sections = [
-        _section(section, given.get(section.header.strip("[]"), {}), header=True) for section in _meanings.RBEE_CONF
+        _section(section, given.get(section.header.strip("[]"), {}), header=_is_there(section, given))
+        for section in _meanings.RBEE_CONF
     ]
     return "\n\n".join([comment(head), *sections]) + "\n"
+
+
+def _is_there(section: _meanings.Section, given: t.Mapping[str, t.Any]) -> bool:
+    return not section.optional or section.header.strip("[]") in given
 
 
 def models(entries: t.Iterable[str] = ()) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-KINDS_OF_TAG = {"queen": {"queen"}, "hives": {"hive"}, "workers": {"worker", "model"}}
+KINDS_OF_TAG = {"queen": {"queen"}, "hives": {"hive", "pull"}, "workers": {"worker", "model"}}
 
 
 def kinds_of(tags: t.Iterable[str]) -> set[str] | None:

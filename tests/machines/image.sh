@@ -12,7 +12,7 @@ repository='
 set -eu
 mkdir /srv/apt
 apt-get clean
-apt-get -qq -y --download-only --no-install-recommends install haproxy libgomp1
+apt-get -qq -y --download-only --no-install-recommends install git haproxy libgomp1
 mv /var/cache/apt/archives/*.deb /srv/apt
 cd /srv/apt
 for deb in *.deb; do

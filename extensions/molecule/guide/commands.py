@@ -35,6 +35,8 @@ ELSEWHERE = {
     "script/demo --down": "script/test.py",
     "script/test": "script/test.py",
     "docs/lock-file.md": "tests/integration/pytest/test_lock.py",
+    "docs/awx.md": "tests/integration/pytest/test_awx.py",
+    "docs/pulling.md": "extensions/molecule/pull/pull.py",
     "docs/own-types.md": "tests/integration/pytest/test_engine_entries.py",  # SGLang needs a GPU; there is a stand-in
 }
 

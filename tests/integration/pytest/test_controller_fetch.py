@@ -17,6 +17,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import types
@@ -35,7 +36,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceE
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, PythonEnv, Source, Spec, Variant, to_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey
 from ansible_collections.rbee.fleet.plugins.module_utils._target import build_of
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _parcels
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _collection, _parcels
+from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot
 from ansible_collections.rbee.fleet.tests.integration.pytest.hub_stand_in import Hub, Repository
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import FLEET, HERE, TREE, Host, free_port
 from ansible_collections.rbee.fleet.tests.integration.pytest.test_pyenv import make_wheel
@@ -303,6 +305,21 @@ def test_an_index_that_has_moved_its_files_is_asked_again(host: Host, second: Ho
     record.write_text(record.read_text().replace(world.internet.url, f"{world.internet.url}/old"))
     answer, _controller = world.install(second, dataclasses.replace(worker, port=free_port()))
     assert [item["state"] for item in answer["components"]] == ["installed"]
+
+
+def test_a_file_of_the_controller_that_is_not_the_declared_one_is_refused(world: World) -> None:
+    path = world.cache.parent / "m.gguf"
+    path.write_bytes(b"other weights")
+    source = Source("file", path=str(path), sha256=hashlib.sha256(b"weights").hexdigest(), name="m.gguf")
+    with pytest.raises(SourceError, match=f"has the sha256 {hashlib.sha256(b'other weights').hexdigest()}, expected"):
+        Depot(str(world.cache), {}).obtain(Need(source))
+
+
+def test_a_folder_of_the_controller_is_brought_as_one_archive(world: World) -> None:
+    source = Source("file", path=str(_collection.ROOT), sha256=_collection.digest())
+    ((item, path),) = Depot(str(world.cache), {}).obtain(Need(source)).items()
+    assert (item.sha256, pathlib.Path(path).name) == (source.sha256, source.sha256)
+    assert tarfile.is_tarfile(path)
 
 
 def test_what_is_damaged_in_the_cache_is_fetched_again(host: Host, world: World) -> None:

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import pathlib
 import types
 import typing as t
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.rbee.fleet.plugins.action.components import ActionModule, failed_in
+from ansible_collections.rbee.fleet.plugins.action.components import ActionModule, failed_in, user
 
 TAGS = ["queen", "hives", "workers"]
 COMPONENTS = [{"name": "hive", "kind": "hive"}, {"name": "vllm", "kind": "worker"}, {"name": "m", "kind": "model"}]
@@ -102,6 +104,15 @@ def test_what_the_controller_lacks_is_a_result_so_that_the_summary_comes(monkeyp
     monkeypatch.delenv("RBEE_TEST_KEY", raising=False)
     answer = run([], secrets={"api_key": "env:RBEE_TEST_KEY"})
     assert "the environment variable RBEE_TEST_KEY is not set" in answer["msg"]
+
+
+@pytest.mark.parametrize("error", [KeyError("uid not found: 1000"), OSError("No username set in the environment")])
+def test_a_number_without_an_account_may_run_it(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", refuse)
+    assert user() == f"uid-{os.getuid()}"
 
 
 @pytest.mark.parametrize("content", [{}, {"failed": ["gpu-1"]}])

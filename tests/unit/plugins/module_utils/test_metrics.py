@@ -104,3 +104,13 @@ def test_what_is_not_known_of_a_gpu_has_no_sample() -> None:
 
 def test_gpus_that_are_not_known_have_no_metrics() -> None:
     assert "rbee_gpu" not in render({"host": HOST, "components": [], "devices": None})
+
+
+def test_a_pull_has_when_it_ran_last_and_how_it_ended() -> None:
+    run = {"time": "2026-11-25T22:47:12Z", "seconds": 2.5, "rc": 2, "commit": "c", "reason": "no route"}
+    found = samples({**WORKER, "last_run": run}, {**WORKER, "name": "other", "last_run": None})
+    assert found["rbee_pull_last_run_success" + OF_W] == "0"
+    assert found["rbee_pull_last_run_time_seconds" + OF_W] == "1795646832"
+    found = samples({**WORKER, "last_run": {**run, "rc": 0, "time": "?"}})
+    assert found["rbee_pull_last_run_success" + OF_W] == "1"
+    assert "rbee_pull_last_run_time_seconds" + OF_W not in found

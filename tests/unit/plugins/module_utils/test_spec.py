@@ -112,7 +112,7 @@ def test_defaults_are_not_sent() -> None:
             {"variants": [{"name": "x", "sources": {"any": {"kind": "file", "size": "1"}}}]},
             "component.variants[0].sources.any.size: expected int, got '1'",
         ),
-        ({"kind": "gateway"}, "component w: kind is 'gateway', expected one of queen, hive, worker, model, tool"),
+        ({"kind": "gateway"}, "component w: kind is 'gateway', expected one of queen, hive, pull, worker, model, tool"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

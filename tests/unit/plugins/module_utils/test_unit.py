@@ -22,13 +22,15 @@ from ansible_collections.rbee.fleet.plugins.module_utils._service import (
     STOPPING,
     ServiceState,
 )
-from ansible_collections.rbee.fleet.plugins.module_utils._state import from_supervisor, from_systemd
+from ansible_collections.rbee.fleet.plugins.module_utils._state import from_supervisor, from_systemd, from_timer
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import (
     ServiceDefinition,
     supervisor_config,
     supervisor_enabled,
     supervisor_program,
     systemd_unit,
+    units_of,
+    with_timer,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,6 +123,38 @@ def test_what_a_service_asks_for_is_in_its_unit() -> None:
 def test_nothing_that_breaks_cuda_is_in_a_unit() -> None:
     assert "PrivateDevices" not in systemd_unit(WORKER)
     assert "MemoryDenyWriteExecute" not in systemd_unit(WORKER)
+
+
+PULL = dataclasses.replace(WORKER, name="pull", user="", group="", groups=(), devices=False, privileged=True)
+PULL = dataclasses.replace(PULL, description="pull", schedule=1800, spread=600)
+
+
+def test_what_has_a_schedule_is_a_service_that_ends_and_a_timer() -> None:
+    service, timer = units_of(systemd_unit(PULL))
+    assert "Type=oneshot" in lines(service)
+    assert not [line for line in lines(service) if line.startswith(("Restart", "StartLimit", "[Install", "WantedBy"))]
+    assert timer == (
+        "# Written by rbee.fleet; changes are overwritten.\n"
+        "[Unit]\nDescription=pull\n\n"
+        "[Timer]\nOnActiveSec=60\nOnUnitInactiveSec=1800\nRandomizedDelaySec=600\nAccuracySec=1\n\n"
+        "[Install]\nWantedBy=timers.target\n\n"
+        "[X-Rbee]\nFleet=lab\nComponent=pull\n"
+    )
+    assert with_timer(service, timer) == systemd_unit(PULL)
+    assert units_of(systemd_unit(WORKER)) == (systemd_unit(WORKER), "")
+
+
+def test_what_is_privileged_has_neither_account_nor_sandbox_nor_another_home() -> None:
+    service, _timer = units_of(systemd_unit(PULL))
+    names = {line.partition("=")[0] for line in lines(service)}
+    assert not names & {"User", "Group", "ProtectSystem", "ProtectHome", "PrivateTmp", "NoNewPrivileges", "Environment"}
+    root = supervisor_program(dataclasses.replace(WORKER, privileged=True), "/log")
+    assert "user=" not in root
+
+
+def test_without_systemd_a_schedule_is_refused() -> None:
+    with pytest.raises(ValueError, match="runs on a schedule, which needs systemd; this host has none"):
+        supervisor_program(PULL, "/log")
 
 
 @pytest.mark.parametrize("home", ["/home/ann/rbee", "/root/rbee", "/home"])
@@ -317,3 +351,32 @@ def test_how_a_crashing_program_ended_is_taken_from_the_history() -> None:
 )
 def test_how_a_program_ended_is_taken_from_its_status(status: int, expected: str) -> None:
     assert from_supervisor(info("EXITED", exitstatus=status), False, []).result == expected
+
+
+# A service that a timer starts
+
+WAITING = {"ActiveState": "active", "SubState": "waiting", "LoadState": "loaded", "UnitFileState": "enabled"}
+
+
+def timed(run: ServiceState, **properties: str) -> ServiceState:
+    return from_timer({**WAITING, "ActiveEnterTimestampMonotonic": "2000000", **properties}, run, 1000.0)
+
+
+def test_a_timer_that_waits_runs_since_it_was_started() -> None:
+    found = timed(ServiceState(sub=STOPPED, result="exited with 0", since=5.0))
+    assert (found.active, found.sub, found.enabled, found.since, found.result) == (True, RUNNING, True, 1002.0, "")
+
+
+def test_a_run_that_failed_is_told_though_the_timer_waits() -> None:
+    found = timed(ServiceState(sub=FAILED, result="exited with 2"))
+    assert (found.active, found.sub, found.result) == (True, FAILED, "exited with 2")
+
+
+def test_a_run_at_work_has_its_process() -> None:
+    found = timed(ServiceState(sub=STARTING, pid=7), SubState="running")
+    assert (found.active, found.sub, found.pid, found.result) == (True, RUNNING, 7, "")
+
+
+def test_a_timer_that_was_stopped_does_not_run() -> None:
+    found = timed(ServiceState(sub=STOPPED), ActiveState="inactive", SubState="dead", UnitFileState="disabled")
+    assert (found.active, found.sub, found.enabled) == (False, STOPPED, False)

@@ -56,6 +56,21 @@ def test_the_state_of_a_component(
     assert (found["state"], found["reason"]) == expected
 
 
+def test_a_pull_whose_last_run_failed_is_failed_and_says_why() -> None:
+    last = {"time": "2026-11-25T22:47:12Z", "seconds": 2.5, "rc": 2, "commit": "c", "reason": "no route", "log": ["x"]}
+    waits = ServiceState(True, _service.FAILED, enabled=True, result="exited with 2")
+    found = component_of(Evidence({"name": "pull", "kind": "pull"}, waits, last_run=last), None, NOW)
+    assert (found["state"], found["reason"]) == ("failed", "no route")
+    assert found["last_run"] == {key: value for key, value in last.items() if key != "log"}
+    assert not is_well(found)
+
+
+def test_a_damaged_record_of_a_run_is_told_as_far_as_it_goes() -> None:
+    found = component_of(Evidence({"name": "pull"}, up(), last_run={"rc": "two", "reason": ["x"]}), None, NOW)
+    assert found["last_run"] == {"time": "", "seconds": 0.0, "rc": -1, "commit": "", "reason": ""}
+    assert component_of(Evidence({"name": "pull"}, up()), None, NOW)["last_run"] is None
+
+
 def test_what_is_not_known_is_none_and_never_zero() -> None:
     found = component_of(Evidence(RECEIPT, None), None, NOW)
     assert [found[key] for key in ("state", "healthy", "pid", "since", "restarts")] == [None] * 5

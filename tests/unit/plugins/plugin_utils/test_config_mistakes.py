@@ -37,7 +37,21 @@ def case(expected: str, **texts: str) -> t.Any:
     return pytest.param(texts, expected, id=expected.split(": ", 1)[1])
 
 
+PULL = '[pull]\nrepository = "https://git.example.com/fleet.git"\n'
+
 ONE_MISTAKE = [
+    # pull
+    case("rbee.conf:1: pull.repository: missing; it is required", rbee="[pull]"),
+    case(
+        "rbee.conf:2: pull.repository: expected the URL of a git repository (https, ssh, git, file, or user@host:path) "
+        "or an absolute path on the hosts",
+        rbee='[pull]\nrepository = "https://git.example.com/$(reboot)"',
+    ),
+    case("rbee.conf:3: pull.folder: expected a folder in the repository, without '..'", rbee=PULL + 'folder = "../x"'),
+    case("rbee.conf:3: pull.version: expected a branch, tag or commit", rbee=PULL + 'version = "main; reboot"'),
+    case("rbee.conf:3: pull.key: expected an absolute path on the hosts", rbee=PULL + 'key = "file:key"'),
+    case("rbee.conf:3: pull.interval: expected an integer from 1 to 10080", rbee=PULL + "interval = 0"),
+    case("rbee.conf:3: pull.jiter: unknown key; did you mean 'jitter'?", rbee=PULL + "jiter = 1"),
     # keys and tables
     case("hives.conf:4: hive[0].ssh_prot: unknown key; did you mean 'ssh_port'?", hives=HIVE + "ssh_prot = 22"),
     case("rbee.conf:1: quene: unknown key; did you mean 'queen'?", rbee="[quene]"),

@@ -69,7 +69,8 @@ def like(keys: t.Iterable[str], **shapes: st.SearchStrategy[t.Any]) -> st.Search
 WORKERS = st.lists(WORDS | like(_keys.WORKER), max_size=3)
 HIVES = st.lists(like(_keys.HIVE, alias=WORDS, hostname=WORDS, workers=WORKERS, models=st.lists(WORDS)), max_size=3)
 MODELS = st.lists(like(_keys.MODEL, name=WORDS, hives=st.lists(WORDS)), max_size=3)
-GENERAL = like(_keys.RBEE_CONF, queen=like(_keys.QUEEN), fleet=like(_keys.FLEET), package=like(_keys.PACKAGE))
+TABLES = {"queen": _keys.QUEEN, "fleet": _keys.FLEET, "package": _keys.PACKAGE, "pull": _keys.PULL}
+GENERAL = like(_keys.RBEE_CONF, **{name: like(keys) for name, keys in TABLES.items()})
 
 
 @QUICK

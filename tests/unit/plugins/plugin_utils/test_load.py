@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
+import shutil
+import tarfile
 
 import pytest
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _collection
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
 
@@ -23,6 +27,9 @@ kind = "file"
 name = "run"
 path = "/srv/run"
 """
+
+
+PULL = '[pull]\nrepository = "https://git.example.com/fleet.git"\n'
 
 
 def mistakes(folder: pathlib.Path) -> list[str]:
@@ -68,3 +75,36 @@ def test_text_that_is_not_utf_8_is_refused_with_its_line(tmp_path: pathlib.Path)
 def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "hives.conf").mkdir()
     assert mistakes(tmp_path) == ["hives.conf:1: cannot be read: Is a directory"]
+
+
+# What a host that pulls gets
+
+
+def test_a_fleet_that_pulls_brings_this_collection(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "hives.conf").write_text(HIVE)
+    _fleet, catalog = load(str(tmp_path))
+    assert [variant.sources["any"].kind for variant in catalog.get("pull").variants("bundled")] == ["bundled"]
+    (tmp_path / "rbee.conf").write_text(PULL)
+    _fleet, catalog = load(str(tmp_path))
+    (variant,) = catalog.get("pull").variants("bundled")
+    source = variant.sources["any"]
+    assert (source.kind, source.path) == ("archive", str(_collection.ROOT))
+    assert source.sha256 == _collection.digest() and source.env and "ansible-core==" in source.env.requirements
+
+
+def test_the_collection_is_the_same_wherever_it_lies(tmp_path: pathlib.Path) -> None:
+    """A host that pulls computes from what was unpacked there what its controller computed from a clone."""
+    packed = io.BytesIO()
+    _collection.write(packed)
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as archive:
+        archive.extractall(tmp_path, filter="data")
+    place = tmp_path / "ansible_collections" / "rbee" / "fleet"
+    assert {path.name for path in place.iterdir()} == {"catalog", "meta", "playbooks", "plugins", "roles"}
+    (place / "MANIFEST.json").touch()
+    (place / "plugins" / "modules" / "__pycache__").mkdir()
+    (place / "plugins" / "modules" / "__pycache__" / "x.pyc").touch()
+    (place / "plugins" / "modules" / "config.py").chmod(0o700)
+    assert _collection.digest(place) == _collection.digest()
+    shutil.copy(place / "catalog" / "queen.toml", place / "catalog" / "other.toml")
+    assert _collection.digest(place) != _collection.digest()

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Source, Spec, Variant, to_dict
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet, _load
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry, Release
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
 
@@ -326,6 +326,32 @@ def test_what_the_agent_knows_is_the_same_from_whichever_folder_it_was_installed
         for folder in ("/home/me/fleet", "/srv/ci/fleet")
     ]
     assert known[0] == known[1] and "small.gguf" in known[0]
+
+
+# Hosts that pull
+
+
+def test_every_host_of_a_fleet_that_pulls_pulls_for_itself(parse: Parse, engines: Catalog) -> None:
+    catalog = engines.merged(_load.merged_catalog())
+    rbee = '[pull]\nrepository = "https://git.example.com/f.git"\nversion = "main"\ninterval = 5\njitter = 2\n'
+    found = resolve(parse(hives=REMOTE, rbee=rbee), catalog)
+    assert list(found) == ["queen", "gpu-1"]
+    for host, plan in found.items():
+        pull = plan.specs[-1]
+        assert (pull.name, pull.kind, pull.port) == ("pull", "pull", 0)
+        assert (pull.service.schedule, pull.service.spread, pull.service.privileged) == (300, 120, True)
+        asked = json.loads(files(pull)["pull.json"])
+        assert asked == {
+            "repository": "https://git.example.com/f.git",
+            "version": "main",
+            "folder": ".",
+            "key": "",
+            "host": host,
+        }
+
+
+def test_a_fleet_that_does_not_pull_has_nothing_of_it(plans: Plans) -> None:
+    assert [item.kind for item in plans()["gpu-1"].specs] == ["hive"]
 
 
 # Other programs in the place of ours

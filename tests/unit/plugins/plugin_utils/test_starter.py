@@ -18,7 +18,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._starter import Machine
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import parse
 
 TABLES: dict[str, dict[str, dict[str, Key]]] = {
-    _config.RBEE: {"fleet": _keys.FLEET, "queen": _keys.QUEEN, "package": _keys.PACKAGE},
+    _config.RBEE: {"fleet": _keys.FLEET, "queen": _keys.QUEEN, "package": _keys.PACKAGE, "pull": _keys.PULL},
     _config.HIVES: {"hive": _keys.HIVE},
     _config.MODELS: {"model": _keys.MODEL},
 }

@@ -1,0 +1,70 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The variables and tags of a run: what is a mistake, and that the documentation knows the same ones."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import typing as t
+
+import pytest
+import yaml
+from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES, mistakes
+
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+BOOLEANS = [name for name, check in VARIABLES.items() if check.__name__ == "_boolean"]
+
+
+def of(tags: t.Iterable[str] = (), **values: t.Any) -> list[str]:
+    return mistakes(values, values, tags)
+
+
+def test_the_documentation_has_a_row_for_each() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    table = page.split("## Variables of a run\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(rbee_\w+)` \|", table, re.MULTILINE) == list(VARIABLES)
+
+
+def test_the_defaults_of_the_playbooks_are_right() -> None:
+    defaults = yaml.safe_load((ROOT / "playbooks" / "group_vars" / "all.yml").read_text())
+    assert VARIABLES.keys() <= defaults.keys()
+    assert mistakes((), {name: value for name, value in defaults.items() if "{{" not in str(value)}, ()) == []
+
+
+@pytest.mark.parametrize("name", BOOLEANS)
+@pytest.mark.parametrize(
+    "value", ["true", "false", "True", "False", "yes", "no", "on", "off", "1", "0", 1, 0, True, ""]
+)
+def test_a_boolean_may_be_text(name: str, value: t.Any) -> None:
+    assert of(**{name: value}) == []
+
+
+def test_every_mistake_is_named_at_once_with_the_nearest_name() -> None:
+    assert of(["wrokers", "hives"], rbee_forse=True, rbee_verify="dep", rbee_purge="maybe", rbee_forget=3) == [
+        "rbee_forget: expected names separated by commas, not an integer",
+        "rbee_forse: unknown variable; did you mean 'rbee_force'?",
+        "rbee_purge: expected true or false, not 'maybe'",
+        "rbee_verify: unknown value; did you mean 'deep'?",
+        "tag wrokers: unknown; did you mean 'workers'?",
+    ]
+
+
+def test_what_a_survey_leaves_empty_is_not_given() -> None:
+    assert of(**dict.fromkeys(VARIABLES, "")) == []
+
+
+@pytest.mark.parametrize("tag", ["all", "always", "never", "tagged", "untagged", "queen", "hives", "workers", "deploy"])
+def test_tags_of_ansible_and_of_other_playbooks_are_right(tag: str) -> None:
+    assert of([tag]) == []
+
+
+def test_variables_of_others_and_of_the_roles_are_right() -> None:
+    assert of(awx_job_id=3, tower_user_name="x", rbee_hive_workers=["vllm"], rbee_catalog="catalog") == []
+
+
+def test_a_wrong_value_is_named_wherever_it_comes_from() -> None:
+    assert mistakes((), {"rbee_extra": "removed", "rbee_components": []}, ()) == [
+        "rbee_extra: unknown value; did you mean 'remove'?"
+    ]
