@@ -62,6 +62,8 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
             receipt["gpus"] = list(spec.gpus)
     if spec.declared:
         receipt["declared"] = json.loads(spec.declared)
+    if spec.temporary:
+        receipt["temporary"] = True
     return receipt
 
 

@@ -174,7 +174,7 @@ def survey(request: Request) -> Survey:
     for name, receipt in extra.receipts.items():
         seen[name], receipts[name] = extra.seen[name], receipt
         plans[name] = Plan(name) if is_staged else extra.plans[name]
-        drift[name] = (drift_of_extra(receipt, request.purge),)
+        drift[name] = (drift_of_extra(receipt, request.purge, request.temporary),)
     if request.state == PRESENT:
         drift[HOST] = drift_of_host(host_plan, drift.values())
     return Survey(

@@ -189,6 +189,11 @@ components:
       type: bool
       returned: always
       sample: false
+    temporary:
+      description: Whether it is in the configuration of whoever installed it, and not in the files that others have.
+      type: bool
+      returned: always
+      sample: false
     problems:
       description: Where files, service definition or model are not as installed.
       type: list

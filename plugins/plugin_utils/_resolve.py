@@ -130,7 +130,19 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         files=tuple(file for file in spec.files if file.path != PAGE) + render(gateway),
         auto_start=queen.auto_start,
         register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
+        declared=_temporary(fleet),
     )
+
+
+def _temporary(fleet: _fleet.Fleet) -> str:
+    """For her receipt, the workers that only this configuration knows."""
+    found = [
+        f"{hive.alias}/{worker.name}"
+        for hive in fleet.hives
+        for worker in hive.workers
+        if hive.temporary or worker.temporary
+    ]
+    return json.dumps({"temporary": found}) if found else ""
 
 
 def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
@@ -144,6 +156,7 @@ def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
         hive_port=hive.hive_port,
         address=hive.address,
         auto_start=hive.auto_start,
+        temporary=hive.temporary,
     )
 
 
@@ -170,6 +183,7 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
         auto_start=hive.auto_start,
         files=(*spec.files, known),
         declared=json.dumps({"alias": hive.alias}),
+        temporary=hive.temporary,
     )
 
 
@@ -224,13 +238,15 @@ def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry
         served_name=worker.model,
         gpus=(worker.gpus,) if isinstance(worker.gpus, str) else tuple(str(number) for number in worker.gpus),
         declared=json.dumps(declared_worker(worker, entry), sort_keys=True),
+        temporary=worker.temporary or hive.temporary,
     )
 
 
 def declared_worker(worker: _fleet.Worker, entry: Entry) -> dict[str, t.Any]:
     """The shortest entry of a hive's ``workers`` that means this worker, as a table."""
     usual = _fleet.Worker(type=worker.type, name=worker.type, version=entry.latest, port=entry.port)
-    given = {field.name: getattr(worker, field.name) for field in dataclasses.fields(worker)}
+    keys = [field.name for field in dataclasses.fields(worker) if field.name != "temporary"]
+    given = {name: getattr(worker, name) for name in keys}
     own = {name: value for name, value in given.items() if value and value != getattr(usual, name)}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
     return {"type": worker.type, **plain}
