@@ -39,7 +39,9 @@ PYTHON = "3.11"  # of the image's Debian 12
 PORT = 8000  # where artefacts are served, on every address of the private network
 MARK = pathlib.Path("/run/rbee-machines")  # on a file system that only the namespaces have
 WRITTEN = ("/etc", "/opt", "/usr/local")  # where a local hive and its queen write
-CGROUP = f"/rbee-machines-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}"  # another checkout has another
+LANES = ("1", "2")  # as many runs of a checkout go on at the same time, each in a lane of its own
+LANE = os.environ.get("RBEE_MACHINES_LANE", LANES[0])
+CGROUP = f"/rbee-machines-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}-{LANE}"  # another checkout has another
 
 # Debian's package of every program that is needed
 PACKAGES = {
@@ -59,12 +61,27 @@ class MachinesError(Exception):
     """What went wrong and what to do about it."""
 
 
-def take_turn() -> None:
-    """Waits until no other run uses this checkout's machines. The lock is held until the last process has ended."""
+@contextlib.contextmanager
+def alone() -> t.Iterator[None]:
+    """Waits until no other run of this checkout prepares what all of them use."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    lock = os.open(CACHE / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    os.set_inheritable(lock, True)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(CACHE / "preparing", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def take_lane() -> str:
+    """Waits until one of this checkout's lanes is free. It is taken until the last process of the run has ended."""
+    for lane, how in [*((lane, fcntl.LOCK_EX | fcntl.LOCK_NB) for lane in LANES), (LANES[0], fcntl.LOCK_EX)]:
+        lock = os.open(CACHE / f"lane-{lane}", os.O_RDWR | os.O_CREAT, 0o644)
+        os.set_inheritable(lock, True)
+        try:
+            fcntl.flock(lock, how)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            return lane
+    raise MachinesError("no lane is free")
 
 
 def missing_packages() -> list[str]:
@@ -199,7 +216,7 @@ def scenarios(names: t.Sequence[str]) -> int:
 
 def make_place() -> None:
     """Mounts what only these namespaces see: podman starts as after a boot, and writes nothing outside .cache."""
-    storage = CACHE / "storage"
+    storage = CACHE / f"storage-{LANE}"
     storage.mkdir(parents=True, exist_ok=True)
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
     MARK.mkdir()
@@ -342,9 +359,10 @@ def main() -> int:
         fault(options.what, options.host, options.peer)
         return 0
     check_machine()
-    take_turn()
-    provide_artefacts()
-    root_file_system()
+    with alone():
+        provide_artefacts()
+        root_file_system()
+    os.environ["RBEE_MACHINES_LANE"] = take_lane()
     enter(options.words if options.command == "run" else [sys.executable, __file__, "scenarios", *options.scenarios])
 
 

@@ -10,6 +10,8 @@ A tier is a list of checks. A check passes, fails, or is skipped with the reason
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
+import contextvars
 import ctypes.util
 import dataclasses
 import os
@@ -19,6 +21,8 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import typing as t
 import urllib.error
@@ -83,6 +87,10 @@ class Failure(Exception):
 
 Check = t.Callable[[], Result]
 
+# Where the commands of a check write to that runs beside others.
+OUTPUT: contextvars.ContextVar[t.IO[str] | None] = contextvars.ContextVar("OUTPUT", default=None)
+INSTALLING = threading.Lock()  # package managers refuse to run twice
+
 
 def environment(**extra: str) -> dict[str, str]:
     """Returns the environment of every command: found collection, own programs first, nothing kept outside .cache/."""
@@ -98,9 +106,16 @@ def environment(**extra: str) -> dict[str, str]:
     return {**clean, **ours, **extra}
 
 
+def execute(
+    command: t.Sequence[str], env: t.Mapping[str, str], cwd: pathlib.Path = ROOT
+) -> subprocess.CompletedProcess[bytes]:
+    out = OUTPUT.get()
+    return subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
+
+
 def run(*command: str, cwd: pathlib.Path = ROOT, env: t.Mapping[str, str] | None = None) -> None:
-    """Runs ``command`` with its output shown. Raises `Failure` when it exits non-zero."""
-    done = subprocess.run(command, cwd=cwd, env=env or environment(), stdin=subprocess.DEVNULL, check=False)
+    """Runs ``command`` with its output shown, or kept until the check ends. Raises `Failure` when it exits non-zero."""
+    done = execute(command, env or environment(), cwd)
     if done.returncode:
         raise Failure(f"{os.path.basename(command[0])} exited with {done.returncode}")
 
@@ -132,7 +147,7 @@ def pytest_check(name: str, python: pathlib.Path, *arguments: str, **extra: str)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     command = [str(python), "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment(**extra), stdin=subprocess.DEVNULL, check=False)
+    done = execute(command, environment(**extra))
     if done.returncode == 5:
         raise Failure("pytest found no test")
     if not report.exists():
@@ -141,6 +156,12 @@ def pytest_check(name: str, python: pathlib.Path, *arguments: str, **extra: str)
     if done.returncode and not result.failed:
         raise Failure(f"pytest exited with {done.returncode}")
     return result
+
+
+def say(text: str) -> None:
+    out = OUTPUT.get() or sys.stdout
+    out.write(text)
+    out.flush()
 
 
 def bootstrap(lock: str, python: pathlib.Path) -> pathlib.Path:
@@ -272,13 +293,18 @@ def provide_browser() -> None:
         sys.stdout.write(f"No chromium, so the tests of the queen's page are skipped: {reason}\n")
 
 
+def provide_machines() -> None:
+    """Installs what boots machines, and what a queen and a worker on this one need."""
+    with INSTALLING:
+        install(runpy.run_path(str(ROOT / "script" / "machines.py"))["missing_packages"]() + missing_libraries())
+
+
 def integration() -> Result:
-    missing = missing_libraries()
-    if missing:
-        install(missing)
+    install(missing_libraries())
     provide_browser()
-    # They mostly wait for other processes. The tests of a file stay together, since they share what they install.
-    return pytest_check("pytest", BIN / "python", "-n", "3", "--dist", "loadfile", "tests/integration/pytest")
+    # They often wait for other processes. The tests of a file stay together, since they share what they install.
+    workers = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+    return pytest_check("pytest", BIN / "python", *workers, "tests/integration/pytest")
 
 
 def package_manager() -> str:
@@ -289,6 +315,8 @@ def package_manager() -> str:
 def install(packages: t.Sequence[str]) -> None:
     """Installs what is missing here with the system's package manager."""
     manager = package_manager()
+    if not packages:
+        return
     if not manager:
         raise Skip(f"{', '.join(packages)} missing and so is a known package manager ({', '.join(INSTALLERS)})")
     run(*as_root(f"install {', '.join(packages)}"), "sh", "-c", f"{INSTALLERS[manager]} {' '.join(packages)}")
@@ -312,9 +340,7 @@ def scenario(name: str, **extra: str) -> Check:
     """extra: variables of its environment, which sudo would drop."""
 
     def check() -> Result:
-        missing = runpy.run_path(str(ROOT / "script" / "machines.py"))["missing_packages"]() + missing_libraries()
-        if missing:
-            install(missing)
+        provide_machines()
         variables = [f"{key}={value}" for key, value in extra.items()]
         program = [sys.executable, str(ROOT / "script" / "machines.py"), "test", name]
         run(*as_root("boot machines"), "env", *variables, *program)
@@ -343,9 +369,7 @@ def demo() -> Result:
 
 def figures(name: str) -> Check:
     def check() -> Result:
-        missing = runpy.run_path(str(ROOT / "script" / "machines.py"))["missing_packages"]() + missing_libraries()
-        if missing:
-            install(missing)
+        provide_machines()
         program = [sys.executable, str(ROOT / "tests" / "bench" / f"{name}.py")]
         if name == "fleet":
             machines = [sys.executable, str(ROOT / "script" / "machines.py"), "run"]
@@ -404,13 +428,13 @@ TIERS: dict[str, dict[str, Check]] = {
         **{name: figures(name) for name in ("queen", "fleet", "status")},
     },
 }
+BESIDE = {"molecule": 2, "matrix": 2}  # how many checks of a tier run at the same time, if not one after the other
 LONG = ("long",)  # run only when they are named; docs/figures.md has what the last run printed
 
 
 def attempt(tier: str, name: str, check: Check) -> Result:
     """Runs one check and returns its result, whatever happened."""
-    sys.stdout.write(f"\n== {tier}: {name}\n")
-    sys.stdout.flush()
+    say(f"\n== {tier}: {name}\n")
     start = time.monotonic()
     try:
         result = check()
@@ -421,6 +445,26 @@ def attempt(tier: str, name: str, check: Check) -> Result:
         result = Result(name, failed=1, note=str(reason))
     result.name = f"{tier}: {name}"
     result.seconds = time.monotonic() - start
+    return result
+
+
+def attempt_all(tier: str) -> list[Result]:
+    """Runs the checks of a tier."""
+    checks = TIERS[tier].items()
+    if tier not in BESIDE:
+        return [attempt(tier, name, check) for name, check in checks]
+    with concurrent.futures.ThreadPoolExecutor(BESIDE[tier]) as pool:
+        return list(pool.map(lambda item: attempt_apart(tier, *item), checks))
+
+
+def attempt_apart(tier: str, name: str, check: Check) -> Result:
+    """Runs one check beside others; its output comes as a whole when it has ended."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        OUTPUT.set(output)
+        result = attempt(tier, name, check)
+        output.seek(0)
+        sys.stdout.write(output.read())
+    sys.stdout.flush()
     return result
 
 
@@ -458,7 +502,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
             f"System-wide this installs {' and '.join(installed)} with the package manager where it is missing, and"
             " leaves it there. All else stays in .cache/ and build/ of the checkout.\n"
         )
-    results = [attempt(tier, name, check) for tier in chosen for name, check in TIERS[tier].items()]
+    results = [result for tier in chosen for result in attempt_all(tier)]
     sys.stdout.write(summary(results))
     return int(any(result.failed for result in results))
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
 import types
 import typing as t
@@ -30,3 +31,10 @@ def test_without_root_nothing_is_tried(script: types.ModuleType, monkeypatch: py
     monkeypatch.setattr(script.os, "geteuid", lambda: 1000)
     with pytest.raises(script.MachinesError, match="need root"):
         script.check_machine()
+
+
+def test_two_runs_have_a_lane_each(
+    script: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr(script, "CACHE", tmp_path)
+    assert [script.take_lane() for lane in script.LANES] == list(script.LANES)

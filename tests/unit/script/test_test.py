@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import threading
 import types
 import typing as t
 
@@ -63,3 +64,26 @@ def test_pytest_errors_count_as_failures(script: types.ModuleType, tmp_path: pat
     report.write_text('<testsuites><testsuite tests="9" failures="1" errors="2" skipped="3"/></testsuites>', "utf-8")
     result = script.pytest_result("pytest", report)
     assert (result.passed, result.failed, result.skipped) == (3, 3, 3)
+
+
+def test_checks_that_run_beside_each_other_are_shown_one_after_the_other(
+    script: types.ModuleType, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each waits for the other one, so neither passes where they do not run at the same time."""
+    both = threading.Barrier(2)
+
+    def check(name: str) -> t.Callable[[], t.Any]:
+        def run() -> t.Any:
+            both.wait(timeout=30)
+            for number in range(2):
+                script.run(sys.executable, "-c", f"print({name!r}, {number})")
+                both.wait(timeout=30)
+            return script.Result(name, passed=1)
+
+        return run
+
+    monkeypatch.setitem(script.TIERS, "both", {"one": check("one"), "two": check("two")})
+    monkeypatch.setitem(script.BESIDE, "both", 2)
+    assert [result.verdict for result in script.attempt_all("both")] == ["passed", "passed"]
+    blocks = [f"\n== both: {name}\n{name} 0\n{name} 1\n" for name in ("one", "two")]
+    assert capfd.readouterr().out in ("".join(blocks), "".join(reversed(blocks)))
