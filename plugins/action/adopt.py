@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.action.config import answer
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config_files
 from ansible_collections.rbee.fleet.plugins.plugin_utils._adopt import Adoption, Departed, is_hive
+from ansible_collections.rbee.fleet.plugins.plugin_utils._config import MODELS
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import EditError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
@@ -41,7 +43,8 @@ class ActionModule(ActionBase):
             if not item["reason"] and is_hive(components):
                 gone[item["alias"]] = Departed(item["entry"], tuple(components))
         try:
-            adoption = Adoption(*load(options["folder"]), found, gone)
+            declares_models = os.path.exists(os.path.join(os.path.expanduser(options["folder"]), MODELS))
+            adoption = Adoption(*load(options["folder"]), found, gone, declares_models)
             out = answer(_config_files.change(options["folder"], adoption.change, self._task.check_mode))
         except (EditError, ConfigError) as error:
             return {"failed": True, "msg": f"Nothing was written. {error}"}

@@ -7,9 +7,11 @@ What may be installed comes with the agent, in ``files/catalog.json`` of its gen
 
     {"fleet": NAME, "scope": SCOPE, "tools": [SPEC, …],
      "models": {NAME: SPEC, …},
-     "workers": {TYPE: {"spec": SPEC, "model": "none"|"optional"|"required", "model_command": [WORD, …]}, …}}
+     "workers": {TYPE: {"spec": SPEC, "model": "none"|"optional"|"required", "model_command": [WORD, …],
+                        "on_demand": SPEC}, …}}
 
-The specifications are those of the controller for this hive: address, default port, newest version.
+The specifications are those of the controller for this hive: address, default port, newest version. ``on_demand`` is
+that of a worker which is given no model and serves those of the hive; missing where the type cannot, or there is none.
 """
 
 from __future__ import annotations
@@ -61,8 +63,9 @@ def install_worker(
     if not re.fullmatch(NAME, name):
         raise AgentError(f"{name!r} cannot be a worker's name: use letters, digits, dots and dashes")
     entry = known[type_name]
-    spec = dataclasses.replace(from_dict(entry["spec"]), name=name, gpus=gpus)
-    specs: tuple[Spec, ...] = ()
+    known_as = "spec" if model else "on_demand"
+    spec = dataclasses.replace(from_dict(entry.get(known_as) or entry["spec"]), name=name, gpus=gpus)
+    specs = tuple(from_dict(hive.catalog["models"][one]) for one in spec.models.values())
     default_port = spec.port
     if port:
         spec = dataclasses.replace(spec, port=port)
@@ -79,7 +82,7 @@ def install_worker(
             with_arguments(spec, entry["model_command"]), model=served.name, served_name=model, idle=""
         )
         specs = (served,)
-    elif entry["model"] == "required":
+    elif entry["model"] == "required" and not spec.models:
         spec = dataclasses.replace(spec, idle="no model")
     # What the same worker would be in the configuration, so that sync knows how to put it there.
     own: dict[str, t.Any] = {"name": name if name != type_name else "", "port": port if port != default_port else 0}

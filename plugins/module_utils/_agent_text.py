@@ -116,7 +116,7 @@ def row(component: t.Mapping[str, t.Any]) -> tuple[str, ...]:
         {True: "ok", False: "not ready", None: "-"}[component["healthy"]],
         component["version"] + variant or "-",
         where,
-        component["served_name"] or "-",
+        component["served_name"] or ", ".join(component.get("models", ())) or "-",
     )
 
 

@@ -22,8 +22,10 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _links,
     _lock,
     _plan,
+    _receipts,
     _remove,
     _store,
+    _stored,
     _supply,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import UV
@@ -49,7 +51,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 from ansible_collections.rbee.fleet.plugins.module_utils._rotation import Rotation, RotationError
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress, SourceError
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, supply_of
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT, Target, fill
@@ -93,6 +95,7 @@ class Apply:
             self._stop,
         )
         self._staged: dict[str, threading.Event] = {name: threading.Event() for name in survey.plans}
+        self._ended: dict[str, threading.Event] = {name: threading.Event() for name in survey.plans}
         self._brought: set[str] = set()  # paths of releases
         self.outcomes = outcomes(survey, request)
         self._rotation = Rotation(survey.layout, request.fleet, survey.plans, survey.seen, self.outcomes)
@@ -114,6 +117,7 @@ class Apply:
             for name, plan in self._survey.plans.items():
                 if not plan.steps:
                     self._staged[name].set()
+                    self._ended[name].set()
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -177,6 +181,7 @@ class Apply:
             else:
                 self._converge(self._survey.targets[name], outcome)
         self._staged[name].set()
+        self._ended[name].set()
         self._rotation.finished(name)
         outcome.seconds = round(time.monotonic() - started, 3)
         about = {"state": outcome.state, "reason": outcome.reason, "seconds": outcome.seconds}
@@ -221,7 +226,7 @@ class Apply:
                 self._await_port(name, spec.port)
                 continue
             brings = plan.has(_plan.FETCH) and self._survey.targets[name].build.path == build.path
-            if name != spec.name and (name == spec.model or brings):
+            if name != spec.name and (name in models_of(spec) or brings):
                 if not self._staged[name].is_set():
                     self._say(spec.name, Step(_events.AWAIT, name))
                 self._staged[name].wait()
@@ -347,6 +352,7 @@ class Apply:
 
     def _remove(self, name: str, outcome: Outcome) -> None:
         receipt = self._survey.seen[name].receipt or {}
+        self._await_users(name)
         with contextlib.ExitStack() as drained:
             for step in self._survey.plans[name].steps:
                 self._say(name, step)
@@ -361,6 +367,22 @@ class Apply:
                 elif step.name == _plan.REMOVE:
                     drained.close()
                     outcome.kept += _remove.remove(self._layout, self._manager, name, receipt, self._request.purge)
+                elif step.name == _plan.DISCARD:
+                    self._discard(name)
+
+    def _await_users(self, model: str) -> None:
+        """Wait for the components that serve a model to be removed, or to serve another one."""
+        for user in _receipts.users_of(model, {name: seen.receipt or {} for name, seen in self._survey.seen.items()}):
+            self._ended[user].wait()
+            if self.outcomes[user].state in BROKEN:
+                raise ApplyError(f"kept, because {user}, which serves it, failed: {self.outcomes[user].reason}")
+
+    def _discard(self, name: str) -> None:
+        for spec in self._request.specs:
+            for variant in spec.variants if spec.name == name else ():
+                for source in variant.sources.values():
+                    for path in _stored.parts_of(self._layout, source):
+                        _store.remove_tree(path)
 
     # Reporting
 

@@ -67,13 +67,15 @@ def drift_of_host(plan: Plan, components: t.Iterable[t.Iterable[Drift]]) -> tupl
     return (Drift(MODIFIED, ", ".join(str(step) for step in plan.steps)),)
 
 
-def drift_of_extra(receipt: Receipt, purge: bool, clears: bool = False) -> Drift:
+def drift_of_extra(receipt: Receipt, purge: bool, users: t.Sequence[str] = (), clears: bool = False) -> Drift:
     """Of a component that nobody declares. Models stay where they are until they are purged, as on an uninstall.
 
-    clears: whether what is temporary is to go as well.
+    users: the components that serve it and stay. clears: whether what is temporary is to go as well.
     """
+    if receipt.get("kind") == MODEL and users:
+        return Drift(LEFT, f"a model that is not declared here; it stays while {' and '.join(users)} serves it")
     if receipt.get("kind") == MODEL and not purge:
-        return Drift(LEFT, "a model that is not declared; it stays until it is purged")
+        return Drift(LEFT, "a model that is not declared here; it stays until it is purged or adopted")
     about = " ".join(str(receipt.get(key)) for key in ("type", "version") if receipt.get(key))
     about += f" on port {receipt['port']}" if receipt.get("port") else ""
     about += f", installed by {receipt['controller']}" if receipt.get("controller") else ""
@@ -128,6 +130,10 @@ def _settings(target: Target, known: Receipt, receipt: Receipt) -> t.Iterator[Dr
         yield Drift(
             OTHER_MODEL, f"{known.get('served_name') or 'none'} instead of {receipt.get('served_name') or 'none'}"
         )
+    elif known.get("models") != receipt.get("models"):
+        explained = True
+        one, other = (", ".join(sorted(item.get("models", {}).values())) or "none" for item in (known, receipt))
+        yield Drift(OTHER_MODEL, f"on demand {one} instead of {other}")
     elif known.get("model") != receipt.get("model"):
         explained = True
         yield Drift(OTHER_MODEL, f"{known.get('model') or 'none'} instead of {receipt.get('model') or 'none'}")

@@ -12,7 +12,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _bundle, _host, 
 from ansible_collections.rbee.fleet.plugins.module_utils._digest import SHORT
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
-from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST
+from ansible_collections.rbee.fleet.plugins.module_utils._needs import is_brought
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import ACCOUNT, FETCH, FOLDERS, KEEP, START, Plan, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._request import HOST, PRESENT, Request
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager
@@ -38,7 +38,7 @@ def plan_of_host(
         steps.append(Step(FOLDERS, layout.prefix))
     if request.scope == SYSTEM and not _host.account_exists(facts.account):
         steps.append(Step(ACCOUNT, facts.account))
-    hub = request.fetch == FROM_HOST and any(source.kind == HUGGINGFACE for source in sources)
+    hub = any(source.kind == HUGGINGFACE and not is_brought(source, request.fetch) for source in sources)
     wanted = [HUGGINGFACE] if hub else []
     wanted += [SUPERVISOR] if isinstance(manager, SupervisorManager) and serves else []
     missing = sorted({*wanted, *([UV] if wanted or any(source.env for source in sources) else [])} - set(tools))

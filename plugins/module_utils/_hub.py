@@ -59,6 +59,11 @@ def fetch_model(
         _place(os.path.join(job.files, file.path), path)
 
 
+def list_model(hf: str, source: Source, work: str, token: str = "") -> t.Sequence[RemoteFile]:
+    """All files of a repository, whichever of them the source brings. Arguments and errors as of ``fetch_model``."""
+    return _Download(hf, source, work, token, quiet, threading.Event(), _LIST_TIMEOUT).listing()
+
+
 class _Download:
     """One revision on its way; ``files`` is where the client puts them, with what it knows of them in ``.cache``."""
 
@@ -67,21 +72,24 @@ class _Download:
     ) -> None:
         self._hf, self._source, self._work, self._token = hf, source, work, token
         self._progress, self._stop, self._timeout = progress, stop, timeout
+        self._repository = [source.repository, "--revision", source.revision]
         self.files = os.path.join(work, "files")
         self._reported = 0.0
+
+    def listing(self) -> t.Sequence[RemoteFile]:
+        self._progress(f"asking for the files of {self._source.repository}", 0, 0)
+        call = ["models", "ls", *self._repository, "--recursive", "--format", "json"]
+        return read_listing(self._call(call, _LIST_TIMEOUT))
 
     def run(self) -> t.Sequence[RemoteFile]:
         """Returns the files, complete and verified."""
         source = self._source
-        self._progress(f"asking for the files of {source.repository}", 0, 0)
-        repository = [source.repository, "--revision", source.revision]
-        listing = self._call(["models", "ls", *repository, "--recursive", "--format", "json"], _LIST_TIMEOUT)
-        files = choose_files(source, read_listing(listing))
+        files = choose_files(source, self.listing())
         total = sum(file.size for file in files)
         need_space(self._work, max(0, total - self._present()))
         names = [file.path for file in files] if source.name else []
         self._call(
-            ["download", *repository, "--local-dir", self.files, "--format", "quiet", "--", *names],
+            ["download", *self._repository, "--local-dir", self.files, "--format", "quiet", "--", *names],
             self._timeout,
             files,
         )

@@ -44,6 +44,11 @@ class Item:
     size: int
 
 
+def is_brought(source: Source, fetch: str) -> bool:
+    """Whether the controller fetches it for the host. fetch: who does so for all that does not say."""
+    return (source.fetch or fetch) == FROM_CONTROLLER
+
+
 def parts(source: Source) -> t.Iterator[Source]:
     """The sources of the needs that one source leads to, each with nothing but what matters for it."""
     if source.kind in ("archive", "file"):
@@ -56,7 +61,9 @@ def parts(source: Source) -> t.Iterator[Source]:
 
 
 def artefact(source: Source) -> Source:
-    return Source(ARTEFACT, url=source.url, path=source.path, sha256=source.sha256, size=source.size)
+    return Source(
+        ARTEFACT, url=source.url, path=source.path, sha256=source.sha256, size=source.size, fetch=source.fetch
+    )
 
 
 def environment(source: Source) -> Source:

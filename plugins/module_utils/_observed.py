@@ -25,11 +25,15 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _lock,
     _manager,
     _store,
+    _stored,
     _supervised,
 )
+from ansible_collections.rbee.fleet.plugins.module_utils._disk import free_space
 from ansible_collections.rbee.fleet.plugins.module_utils._gpu import Found, to_json, with_owners
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._receipts import users_of
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError, ServiceManager, ServiceState
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import Evidence, component_of, health_url
@@ -64,6 +68,7 @@ def observe(
     layout, trees = Layout(prefix), trees or Trees()
     names = _store.list_folder(layout.components)
     receipts, faults = _receipts(layout, names)
+    everyone = receipts
     if fleet:
         receipts = {name: receipt for name, receipt in receipts.items() if receipt.get("fleet") == fleet}
     served = [name for name, receipt in receipts.items() if "generation" in receipt]
@@ -82,11 +87,31 @@ def observe(
     health = _probe({name: found for name, found in evidence.items() if found.asks})
     now = time.time()
     components = [component_of(found, health.get(name), now) for name, found in sorted(evidence.items())]
+    for component in components:
+        if component["kind"] == MODEL:
+            component.update(_model(component["name"], everyone))
     for name, fault in sorted(faults.items()):
         components.append(component_of(Evidence({"name": name}, None, unknown=fault), None, now))
     services = {state.pid: name for name, state in states.items() if state.pid}
     devices = with_owners(gpus(), lambda pid: _gpu_owners.owner(pid, services))
-    return {"host": _host_state(layout, manager, manager_fault), "components": components, **to_json(devices)}
+    return {
+        "host": _host_state(layout, manager, manager_fault),
+        "components": components,
+        "downloads": _stored.downloads(layout),
+        **to_json(devices),
+    }
+
+
+def _model(name: str, receipts: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What only a model has. receipts: those of all fleets, since any of them may serve it."""
+    receipt = receipts[name]
+    declared = receipt.get("declared")
+    return {
+        "served_name": str(declared.get("name", "")) if isinstance(declared, dict) else "",
+        "bytes": _stored.size_of(str(receipt.get("release_path", ""))),
+        "source": receipt["source"] if isinstance(receipt.get("source"), dict) else {},
+        "used_by": users_of(name, receipts),
+    }
 
 
 def _receipts(layout: Layout, names: t.Iterable[str]) -> tuple[dict[str, dict[str, t.Any]], dict[str, str]]:
@@ -153,8 +178,9 @@ def _problems(
         for path in receipt.get("links", ()):
             if not os.path.lexists(path):
                 yield f"{path} is gone"
-        if receipt.get("model") and receipt["model"] not in receipts:
-            yield f"its model {receipt['model']} is not installed"
+        for model in (receipt.get("model"), *receipt.get("models", ())):
+            if model and model not in receipts:
+                yield f"its model {model} is not installed"
     except (_store.StoreError, OSError) as error:
         yield f"cannot be looked at: {error}"
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -190,6 +216,7 @@ def _host_state(layout: Layout, manager: t.Optional[ServiceManager], fault: str)
         "python": platform.python_version(),
         "interpreter": sys.executable,
         "prefix": layout.prefix,
+        "free_bytes": free_space(layout.prefix),
         "service_manager": manager.name if manager else None,
         "device_kinds": sorted(_gpu_kinds.kinds()),
         "busy": None if busy_fault else busy is not None,

@@ -68,7 +68,8 @@ def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
         found[name] = outcome
     kinds = {spec.name: spec.kind for spec in request.specs}
     for name, fault in survey.faults.items():
-        found[name] = Outcome(name, kinds.get(name, ""), state=FAILED, reason=fault)
+        kind = kinds.get(name) or survey.receipts.get(name, {}).get("kind", "")
+        found[name] = Outcome(name, kind, state=FAILED, reason=fault)
     return found
 
 

@@ -16,7 +16,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import START as
 # The steps of one component, in the order in which they are taken.
 FETCH, WRITE, CHECK, SWITCH, UNIT, ENABLE, DISABLE = "fetch", "write", "check", "switch", "unit", "enable", "disable"
 START, RESTART, RELOAD, STOP, GATE, LINK, RECORD = "start", "restart", "reload", "stop", "gate", "link", "record"
-DRAIN, REMOVE = "drain", "remove"
+DRAIN, REMOVE, DISCARD = "drain", "remove", "discard"
 # The steps of the host itself
 FOLDERS, ACCOUNT, KEEP, TEARDOWN = "create folders", "create user", "keep", "tear down"
 
@@ -137,10 +137,17 @@ def _drained(steps: list[Step], target: Target, seen: Observed) -> list[Step]:
     return [*steps[:first], drain, *steps[first:]]
 
 
-def serves(seen: Observed) -> str:
-    """The name that clients use for the model that a running worker serves, or an empty string."""
-    receipt = seen.receipt or {}
-    return str(receipt.get("served_name", "")) if seen.active and receipt.get("kind") == WORKER else ""
+def serves(seen: Observed) -> tuple[str, ...]:
+    """The names that clients use for the models that a running worker serves."""
+    return served_by(seen.receipt or {}) if seen.active else ()
+
+
+def served_by(receipt: t.Mapping[str, t.Any]) -> tuple[str, ...]:
+    """The names that clients use for the models of a worker, alone or on demand; none of anything else."""
+    if receipt.get("kind") != WORKER:
+        return ()
+    alone = receipt.get("served_name", "")
+    return (str(alone),) if alone else tuple(sorted(receipt.get("models", {}).values()))
 
 
 def _reloadable(target: Target, seen: Observed, rewrites_unit: bool, force: bool) -> bool:
@@ -178,22 +185,20 @@ def standing(
     """What the order of an upgrade depends on: how many workers serve each model, will start to, and have to leave."""
     out: dict[str, t.Any] = {"serving": {}, "starting": {}, "leaving": {}}
     for name, found in seen.items():
-        served, coming = serves(found), receipts[name]
-        starts = coming.get("kind") == WORKER and plans[name].has(START)
-        for key, model in (
-            ("serving", served if found.healthy is not False else ""),
-            ("starting", coming.get("served_name", "") if starts else ""),
-            ("leaving", served if plans[name].has(DRAIN) else ""),
+        for key, models in (
+            ("serving", serves(found) if found.healthy is not False else ()),
+            ("starting", served_by(receipts[name]) if plans[name].has(START) else ()),
+            ("leaving", serves(found) if plans[name].has(DRAIN) else ()),
         ):
-            if model:
+            for model in models:
                 out[key][model] = out[key].get(model, 0) + 1
     return out
 
 
-def plan_absent(seen: Observed, name: str, drain: int = 0) -> Plan:
+def plan_absent(seen: Observed, name: str, drain: int = 0, unfinished: bool = False) -> Plan:
     """The steps that remove a component; nothing when there is nothing of it.
 
-    drain: seconds for the requests at work on what serves; 0 ends them.
+    drain: seconds for the requests at work on what serves; 0 ends them. unfinished: whether a download was begun.
     """
     steps: list[Step] = []
     if drain and serves(seen):
@@ -204,6 +209,8 @@ def plan_absent(seen: Observed, name: str, drain: int = 0) -> Plan:
         steps.append(Step(DISABLE, "at boot"))
     if seen.receipt is not None or seen.current or seen.unit is not None:
         steps.append(Step(REMOVE, "files of its receipt"))
+    if unfinished:
+        steps.append(Step(DISCARD, "unfinished download"))
     return Plan(name, tuple(steps))
 
 

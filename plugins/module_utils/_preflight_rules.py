@@ -65,5 +65,5 @@ def secrets_of(specs: t.Iterable[Spec]) -> set[str]:
 
 
 def served(specs: t.Iterable[Spec]) -> dict[str, str]:
-    """The model component that each worker which is to run serves, by worker."""
+    """The model component that each worker which is to run serves alone, by worker."""
     return {spec.name: spec.model for spec in specs if spec.model and spec.kind != MODEL and not spec.idle}

@@ -15,7 +15,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import start_digest
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import without_secrets
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import Registered
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, Registered
 from ansible_collections.rbee.fleet.plugins.module_utils._target import DESCRIPTION, Target
 
 
@@ -39,6 +39,9 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
                 ("kind", build.source.kind),
                 ("url", without_secrets(build.source.url)),
                 ("sha256", build.source.sha256),
+                ("repository", build.source.repository),
+                ("revision", build.source.revision),
+                ("file", build.source.name if spec.kind == MODEL else ""),
             )
             if value
         },
@@ -60,11 +63,18 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
         )
         if spec.gpus:
             receipt["gpus"] = list(spec.gpus)
+        if spec.models:
+            receipt["models"] = dict(spec.models)
     if spec.declared:
         receipt["declared"] = json.loads(spec.declared)
     if spec.temporary:
         receipt["temporary"] = True
     return receipt
+
+
+def users_of(model: str, receipts: t.Mapping[str, t.Mapping[str, t.Any]]) -> list[str]:
+    """The components that serve a model component, by their receipts."""
+    return sorted(name for name, known in receipts.items() if model in (known.get("model"), *known.get("models", ())))
 
 
 def with_register(

@@ -14,8 +14,9 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils import _fetch, _host, _links, _packages, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import Spec
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, Spec
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
+from ansible_collections.rbee.fleet.plugins.module_utils._target import DESCRIPTION
 
 
 def remember(layout: Layout, account: str = "", packages: t.Sequence[str] = ()) -> None:
@@ -51,9 +52,30 @@ def remove(
     _store.remove_tree(layout.receipt(name))
     for folder in (layout.generations(name), layout.component(name)):
         _remove_empty(folder)
+    if receipt.get("kind") == MODEL:
+        _forget_generations(layout, str(receipt.get("release_path", "")))
     if receipt.get("release_path"):
         kept += _prune_releases(layout, os.path.dirname(receipt["release_path"]))
     return kept
+
+
+def _forget_generations(layout: Layout, model: str) -> None:
+    """Remove the generations that are not current and serve a model that goes: nobody could return to them."""
+    for component in _store.list_folder(layout.components):
+        for generation in _store.list_folder(layout.generations(component)):
+            path = layout.generation(component, generation)
+            about = _store.read_json(os.path.join(path, DESCRIPTION)) or {}
+            served = (about.get("model_path", ""), *about.get("model_paths", ()))
+            if generation != _store.link_target(layout.current(component)) and any(
+                _is_in(one, model) for one in served
+            ):
+                if _store.link_target(layout.previous(component)) == generation:
+                    _store.remove_tree(layout.previous(component))
+                _store.remove_tree(path)
+
+
+def _is_in(path: str, tree: str) -> bool:
+    return path == tree or path.startswith(tree + "/")
 
 
 def prune(layout: Layout, spec: Spec) -> None:
@@ -115,7 +137,8 @@ def clear_leftovers(layout: Layout, manager: ServiceManager) -> None:
 
 def _prune_releases(layout: Layout, folder: str) -> list[str]:
     """Remove the releases in *folder* that no receipt and no generation names."""
-    named = set()
+    named: set[str] = set()  # releases
+    served: set[str] = set()  # what lies in those of models
     for component in _store.list_folder(layout.components):
         root = os.path.join(layout.components, component)
         abouts = [os.path.join(root, "receipt.json")]
@@ -126,12 +149,11 @@ def _prune_releases(layout: Layout, folder: str) -> list[str]:
         for path in abouts:
             about = _store.read_json(path) or {}
             named.add(about.get("release_path", ""))
-            model = about.get("model_path", "")
-            named.update((model, os.path.dirname(model)))
+            served.update((about.get("model_path", ""), *about.get("model_paths", ())))
     kept: list[str] = []
     for release in _store.list_folder(folder):
         path = os.path.join(folder, release)
-        if path not in named:
+        if path not in named and not any(_is_in(one, path) for one in served):
             kept += _remove_listed(path)
     _store.remove_empty_folder(folder)
     return kept

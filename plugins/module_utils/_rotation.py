@@ -50,7 +50,7 @@ class Rotation:
     ):
         self._layout, self._fleet = layout, fleet
         self._models = {name: serves(found) for name, found in seen.items()}
-        self._turns = {model: threading.Lock() for model in self._models.values()}
+        self._turns = {model: threading.Lock() for models in self._models.values() for model in models}
         self._fallen: dict[str, str] = {}  # the first worker of a model that broke
         # She forgets what she was told when she is reloaded, as the agent does what it was asked.
         self._first = {
@@ -73,18 +73,21 @@ class Rotation:
         """
         for event in self._first.values():
             event.wait()
-        model = self._models[outcome.name]
-        with self._turns[model]:
-            if model in self._fallen:
-                raise RotationError(f"kept as it is, because {self._fallen[model]}, which serves {model} too, broke")
+        models = sorted(self._models[outcome.name])  # one order for all, so that no two wait for each other
+        with contextlib.ExitStack() as turns:
+            for model in models:
+                turns.enter_context(self._turns[model])
+            fallen = next((model for model in models if model in self._fallen), None)
+            if fallen:
+                raise RotationError(f"kept as it is, because {self._fallen[fallen]}, which serves {fallen} too, broke")
             try:
                 with self._out(outcome.name, port, timeout, returns):
                     yield
             except BaseException:
-                self._fallen[model] = outcome.name
+                self._fallen.update(dict.fromkeys(models, outcome.name))
                 raise
             if outcome.state in BROKEN:
-                self._fallen[model] = outcome.name
+                self._fallen.update(dict.fromkeys(models, outcome.name))
 
     @contextlib.contextmanager
     def _out(self, name: str, port: int, timeout: float, returns: bool) -> t.Iterator[None]:

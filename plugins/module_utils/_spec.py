@@ -57,6 +57,7 @@ class Source:
     also: further archives (their ``url`` or ``path``, ``sha256``, ``size``, ``strip``), unpacked into the same tree.
     name: ``file``: name of the installed file; ``bundled``: what to build; a model's ``archive`` or ``huggingface``
     repository: the file in it that is the model, empty for all of it.
+    fetch: who fetches it, ``host`` or ``controller``; empty leaves that to the request.
     env: a virtual environment in ``{release}/env`` (kind ``archive``) or ``{release}`` itself (kind ``python``).
     packages: kind ``system-package``: package names by manager (``apt``, ``dnf``, ``zypper``, ``pacman``, ``apk``).
     binary: kind ``system-package``: the program that proves the package is there, linked at ``{release}/bin/<binary>``.
@@ -73,6 +74,7 @@ class Source:
     name: str = ""
     repository: str = ""
     revision: str = ""
+    fetch: str = ""
     env: t.Optional[PythonEnv] = None
     packages: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     binary: str = ""
@@ -85,7 +87,7 @@ class Variant:
 
     device: ``nvidia``, ``amd``, ``intel``, ``vulkan`` or ``""`` (needs none).
     sources: by platform (``linux-x86_64``, ``linux-aarch64``, or ``any``).
-    command, env: replace or extend the component's own when given.
+    command, env: replace or extend the component's own when given. idle: why it would have nothing to do, or empty.
     libraries: shared libraries of the host that the build links to, by soname (``libgomp.so.1``), each with the
     packages that bring it by package manager.
     """
@@ -96,16 +98,22 @@ class Variant:
     command: tuple[str, ...] = ()
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     libraries: t.Mapping[str, t.Mapping[str, t.Sequence[str]]] = dataclasses.field(default_factory=dict)
+    idle: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A rendered file of a generation; ``secret`` names an entry of the module's secrets instead of content."""
+    """A rendered file of a generation; ``secret`` names an entry of the module's secrets instead of content.
+
+    each_model: the content stands once for every model that the component serves on demand, placeholders filled in; a
+    component that serves none so does not have the file.
+    """
 
     path: str
     content: str = ""
     secret: str = ""
     template: bool = False
+    each_model: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +171,7 @@ class Spec:
     secret_env: environment variable to secret name. idle: reason why it is installed but not started, or empty.
     model: name of the model component on the same host whose files this one serves, or empty.
     served_name: the name clients use for that model.
+    models: of a component that serves several on demand instead, the name clients use by model component.
     gpus: what it has for itself: numbers of GPUs as text, or ``all``; the host puts their identities in their place.
     Empty: every GPU that no other component claims.
     programs: command line of each program that people may call by hand, by the name it gets in the PATH.
@@ -191,6 +200,7 @@ class Spec:
     idle: str = ""
     model: str = ""
     served_name: str = ""
+    models: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     programs: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     gpus: tuple[str, ...] = ()
     declared: str = ""
@@ -206,6 +216,11 @@ def with_arguments(spec: Spec, arguments: t.Sequence[str]) -> Spec:
         for variant in spec.variants
     )
     return dataclasses.replace(spec, command=spec.command + more, variants=variants)
+
+
+def models_of(spec: Spec) -> tuple[str, ...]:
+    """The model components that one serves, whether alone or on demand."""
+    return (spec.model,) if spec.model else tuple(spec.models)
 
 
 def to_dict(value: t.Any) -> t.Any:

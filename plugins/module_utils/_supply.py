@@ -24,9 +24,9 @@ from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import (
     ARTEFACT,
     ENVIRONMENT,
-    FROM_CONTROLLER,
     Item,
     Need,
+    is_brought,
     parts,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
@@ -62,7 +62,7 @@ class Supply:
     def _is_brought(self, part: Source) -> bool:
         if part.path:
             return not os.path.isfile(part.path)  # where the controller is this host, it is here
-        return self._fetch == FROM_CONTROLLER and not part.url.startswith("file:")
+        return is_brought(part, self._fetch) and not part.url.startswith("file:")
 
     def _need(self, part: Source, interpreter: str) -> Need:
         if part.kind != ENVIRONMENT:

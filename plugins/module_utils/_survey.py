@@ -20,13 +20,14 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _placing,
     _ports,
     _store,
+    _stored,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._drift import Drift, drift_of, drift_of_extra, drift_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._extra import Extra, observed
 from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import SUPERVISOR, plan_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
-from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST, Need
+from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need, is_brought
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     FETCH,
     TEARDOWN,
@@ -39,7 +40,12 @@ from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     staged,
     standing,
 )
-from ansible_collections.rbee.fleet.plugins.module_utils._receipts import receipt_of, receipts_on, with_register
+from ansible_collections.rbee.fleet.plugins.module_utils._receipts import (
+    receipt_of,
+    receipts_on,
+    users_of,
+    with_register,
+)
 from ansible_collections.rbee.fleet.plugins.module_utils._request import (
     ABSENT,
     HOST,
@@ -51,7 +57,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager, ServiceState
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Spec
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Spec, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
 from ansible_collections.rbee.fleet.plugins.module_utils._target import (
@@ -136,8 +142,9 @@ def survey(request: Request) -> Survey:
         if path not in trees:
             trees[path] = _store.tree_fault(path, request.deep)
         found = _observe(target, layout, manager, states.get(name, ServiceState()), trees[path], request, extra)
-        if target.spec.model in faults:
-            found = Observed(fault=f"its model {target.spec.model}: {faults[target.spec.model]}")
+        lacks = next((model for model in models_of(target.spec) if model in faults), "")
+        if lacks:
+            found = Observed(fault=f"its model {lacks}: {faults[lacks]}")
         if found.fault:
             faults[name] = found.fault
         else:
@@ -171,10 +178,14 @@ def survey(request: Request) -> Survey:
     host_plan = plan_of_host(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
     kinds = {spec.name: spec.kind for spec in request.specs}
     asked = {name: fault for name, fault in faults.items() if request.asks_for(name, kinds.get(name, ""))}
+    coming = {name: receipt for name, receipt in receipts.items() if plans[name].steps}
+    there = {**receipts_on(layout), **coming} if extra.receipts else {}
+    stay = {name: receipt for name, receipt in there.items() if name not in extra.plans or not extra.plans[name].steps}
     for name, receipt in extra.receipts.items():
         seen[name], receipts[name] = extra.seen[name], receipt
-        plans[name] = Plan(name) if is_staged else extra.plans[name]
-        drift[name] = (drift_of_extra(receipt, request.purge, request.temporary),)
+        users = users_of(name, stay)
+        plans[name] = Plan(name) if is_staged or users else extra.plans[name]
+        drift[name] = (drift_of_extra(receipt, request.purge, users, request.temporary),)
     if request.state == PRESENT:
         drift[HOST] = drift_of_host(host_plan, drift.values())
     return Survey(
@@ -210,14 +221,16 @@ def _targets(
     for spec in sorted(request.specs, key=lambda spec: spec.kind != MODEL):
         try:
             build = _resolve(spec, facts, layout, _store.read_json(layout.receipt(spec.name)))
-            if build.source.kind == HUGGINGFACE and request.fetch == FROM_HOST and HUGGINGFACE not in tools:
+            by_host = build.source.kind == HUGGINGFACE and not is_brought(build.source, request.fetch)
+            if by_host and HUGGINGFACE not in tools:
                 # Not earlier: a host whose Python is too old for it lacks such models, and nothing else.
                 tools[HUGGINGFACE] = _resolve(request.tools[HUGGINGFACE], facts, layout, None)
-            model = targets[spec.model].build if spec.model in targets else None
-            if spec.model in faults:
-                raise TargetError(f"its model {spec.model}: {faults[spec.model]}")
+            lacks = next((model for model in models_of(spec) if model in faults), "")
+            if lacks:
+                raise TargetError(f"its model {lacks}: {faults[lacks]}")
             placed = places.placed(spec, build.variant)
-            targets[spec.name] = target_of(placed, build, facts, layout, model, request.secrets, manager.render)
+            models = {name: target.build for name, target in targets.items() if target.spec.kind == MODEL}
+            targets[spec.name] = target_of(placed, build, facts, layout, models, request.secrets, manager.render)
         except (TargetError, SourceError, _store.StoreError, ValueError) as error:
             faults[spec.name] = str(error)
     return targets
@@ -352,17 +365,41 @@ def _survey_absent(
         and request.asks_for(name, str(receipt.get("kind")))
         and (receipt.get("kind") != MODEL or request.purge)
     }
-    seen = observed(layout, manager, chosen)
-    plans = {name: plan_absent(found, name) for name, found in seen.items()}
+    stay = {name: receipt for name, receipt in receipts.items() if name not in chosen}
+    faults = {name: fault for name in chosen for fault in [_in_use(name, stay)] if fault}
+    gone = {name: receipt for name, receipt in chosen.items() if name not in faults}
+    seen = observed(layout, manager, gone)
+    begun = _begun(request, layout) - faults.keys()
+    seen.update({name: Observed() for name in begun - seen.keys()})
+    plans = {name: plan_absent(found, name, unfinished=name in begun) for name, found in seen.items()}
     left = [
         receipt
         for name, receipt in receipts.items()
-        if name not in chosen and (receipt["kind"] != MODEL or receipt.get("fleet") != request.fleet)
+        if name not in gone and (receipt["kind"] != MODEL or receipt.get("fleet") != request.fleet or request.purge)
     ]
     common = any(os.path.lexists(path) for path in (layout.staging, layout.cache, layout.host_receipt, layout.journals))
-    ends = not left and (chosen or common)
+    ends = not left and not begun and (gone or common)
     host_plan = Plan(HOST, (Step(TEARDOWN, "tools, service user, empty folders"),) if ends else ())
-    return Survey(layout, facts, manager, tools, {}, seen, plans, {}, chosen, host_plan)
+    known = {**{name: {"kind": MODEL} for name in begun}, **chosen}
+    return Survey(layout, facts, manager, tools, {}, seen, plans, faults, known, host_plan)
+
+
+def _in_use(model: str, receipts: t.Mapping[str, t.Mapping[str, t.Any]]) -> str:
+    """Why a model has to stay, or an empty string. receipts: of what stays."""
+    users = users_of(model, receipts)
+    return f"is served by {' and '.join(users)}; remove that, or give it another model, first" if users else ""
+
+
+def _begun(request: Request, layout: Layout) -> set[str]:
+    """The models to be removed, together with their data, whose download has begun and not ended."""
+    models = (spec for spec in request.specs if spec.kind == MODEL and request.asks_for(spec.name, MODEL))
+    return {
+        spec.name
+        for spec in models
+        for variant in spec.variants
+        for source in variant.sources.values()
+        if request.purge and _stored.parts_of(layout, source)
+    }
 
 
 def _python(scope: str) -> str:

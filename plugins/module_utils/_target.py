@@ -21,6 +21,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
     Source,
     Spec,
     Variant,
+    models_of,
     to_dict,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import ServiceDefinition
@@ -122,6 +123,7 @@ def recorded(receipt: t.Mapping[str, t.Any]) -> Target:
         auto_start=receipt.get("auto_start", True),
         idle=receipt.get("idle", ""),
         model=receipt.get("model", ""),
+        models=receipt.get("models", {}),
         gpus=tuple(receipt.get("gpus", ())),
     )
     variant, source = Variant(receipt["variant"], {}), Source(receipt["source"]["kind"])
@@ -168,7 +170,7 @@ def build_of(spec: Spec, variant: Variant, source: Source, interpreter: str, hos
 
 
 def _identity(source: Source) -> dict[str, t.Any]:
-    own = dataclasses.replace(source, also=())
+    own = dataclasses.replace(source, also=(), fetch="")
     if source.sha256:
         own = dataclasses.replace(own, url="", path="")
     return {**to_dict(own), "also": [_identity(one) for one in source.also]}
@@ -184,27 +186,36 @@ def target_of(
     build: Build,
     host: HostFacts,
     layout: Layout,
-    model: Build | None,
+    models: t.Mapping[str, Build],
     secrets: t.Mapping[str, str],
     render_unit: t.Callable[[ServiceDefinition], str],
 ) -> Target:
     """Render the generation of a component.
 
-    model: the build of the model it serves. secrets: the value of every secret by name.
+    models: the builds of the models of this host, by component. secrets: the value of every secret by name.
     render_unit: the service manager's own text for a definition.
     """
     target = Target(spec, build)
     if not target.has_service:
         return target
-    if spec.model and model is None and not spec.idle:
-        raise TargetError(f"serves model {spec.model!r}, which is not among the components of this host")
-    values = placeholders(spec, build, host, layout, model)
+    if build.variant.idle:
+        spec = dataclasses.replace(spec, idle=spec.idle or build.variant.idle, models={})
+    missing = sorted(set(models_of(spec)) - set(models))
+    if missing and not spec.idle:
+        raise TargetError(f"serves model {missing[0]!r}, which is not among the components of this host")
+    values = placeholders(spec, build, host, layout, models.get(spec.model))
     health = dataclasses.replace(spec.health, path=fill(spec.health.path, values))
     spec = dataclasses.replace(spec, health=health)
     wanted = {*spec.secret_env.values(), *(file.secret for file in spec.files if file.secret)}
     if wanted - set(secrets):
         raise TargetError(f"secret {min(wanted - set(secrets))!r} was not given")
-    contents = {"files/" + file.path: file_content(file, values, secrets) for file in spec.files}
+    paths = {name: model_path(models[name]) for name in spec.models}
+    served = [{**values, "model": spec.models[name], "model_path": path} for name, path in sorted(paths.items())]
+    contents = {
+        "files/" + file.path: file_content(file, values, secrets, served)
+        for file in spec.files
+        if served or not file.each_model
+    }
     if spec.secret_env:
         lines = [f"{key}={shlex.quote(secrets[name])}" for key, name in sorted(spec.secret_env.items())]
         contents[SECRETS] = Content("\n".join(lines) + "\n", secret=True)
@@ -214,7 +225,7 @@ def target_of(
     links = {
         posixpath.join(host.programs, program): layout.program(spec.name, program) for program in sorted(spec.programs)
     }
-    contents[DESCRIPTION] = Content(describe(spec, build, values, links))
+    contents[DESCRIPTION] = Content(describe(spec, build, values, links, tuple(paths.values())))
     contents[UNIT] = Content(render_unit(definition_of(spec, host, layout)))
     generation = digest({path: dataclasses.asdict(content) for path, content in contents.items()})
     return Target(spec, build, generation, contents, links)
@@ -239,9 +250,17 @@ def fill(text: str, values: t.Mapping[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), text)
 
 
-def file_content(file: File, values: t.Mapping[str, str], secrets: t.Mapping[str, str]) -> Content:
+def file_content(
+    file: File,
+    values: t.Mapping[str, str],
+    secrets: t.Mapping[str, str],
+    served: t.Sequence[t.Mapping[str, str]] = (),
+) -> Content:
+    """served: the placeholders for each model that the component serves on demand."""
     if file.secret:
         return Content(secrets[file.secret] + "\n", secret=True)
+    if file.each_model:
+        return Content("".join(fill(file.content, one) for one in served))
     return Content(fill(file.content, values) if file.template else file.content)
 
 
@@ -266,8 +285,13 @@ def program_script(command: t.Sequence[str], values: t.Mapping[str, str]) -> str
     return f'#!/bin/sh\n{MARK}\nexec {words} "$@"\n'
 
 
-def describe(spec: Spec, build: Build, values: t.Mapping[str, str], links: t.Iterable[str] = ()) -> str:
-    """generation.json: what a rollback, an uninstall or a person needs to know about a generation."""
+def describe(
+    spec: Spec, build: Build, values: t.Mapping[str, str], links: t.Iterable[str] = (), paths: t.Sequence[str] = ()
+) -> str:
+    """generation.json: what a rollback, an uninstall or a person needs to know about a generation.
+
+    paths: of the models that are served on demand.
+    """
     return (
         json.dumps(
             {
@@ -287,6 +311,7 @@ def describe(spec: Spec, build: Build, values: t.Mapping[str, str], links: t.Ite
                 "health": spec.health.path,
                 "links": list(links),
                 **({"gpus": list(spec.gpus)} if spec.gpus else {}),
+                **({"models": dict(spec.models), "model_paths": list(paths)} if spec.models else {}),
             },
             indent=1,
             sort_keys=True,

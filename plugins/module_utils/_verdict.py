@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _service
 from ansible_collections.rbee.fleet.plugins.module_utils._health import HealthResult
+from ansible_collections.rbee.fleet.plugins.module_utils._plan import served_by
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceState
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL
 
@@ -78,6 +79,7 @@ def component_of(found: Evidence, health: t.Optional[HealthResult], now: float) 
         reason=reason,
         healthy=None if health is None else health.ok,
         health=health.detail if health else "",
+        models=list(served_by(receipt)),
         pid=service.pid if service and service.pid else None,
         since=service.since if service and service.active else None,
         restarts=service.restarts if service and found.counted else None,

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - rbee.fleet contributors (@rbee-fleet)
 description:
-  - Writes workers that M(rbee.fleet.components) found on the hosts of the play with
+  - Writes workers and models that M(rbee.fleet.components) found on the hosts of the play with
     O(rbee.fleet.components#module:extra=report), and hives that have left with all that is on them, into the
     configuration files, as M(rbee.fleet.config) does.
   - What cannot be declared, for example a worker of a type that the catalog has no more, is named and left out.

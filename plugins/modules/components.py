@@ -64,6 +64,8 @@ options:
     description:
       - V(present) installs, updates and starts what is declared.
       - V(absent) removes what the receipts on the host list for this fleet. Models and data stay unless O(purge=true).
+        A model that something serves which is not removed with it stays, and is a failure. Of the models among
+        O(components), what an unfinished download has left goes too.
       - V(started) and V(stopped) start and stop. A stop holds until the next start, also over a reboot.
     type: str
     choices: [present, absent, started, stopped]
@@ -132,7 +134,7 @@ options:
   purge:
     description:
       - With O(state=absent), remove models, data, and packages that were installed for the fleet, too.
-      - With O(extra=remove), the data of what is removed, and models that are not declared.
+      - With O(extra=remove), the data of what is removed, and models that are not declared and that nothing serves.
     type: bool
     default: false
   force:

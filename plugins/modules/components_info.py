@@ -136,8 +136,14 @@ components:
       type: str
       returned: always
       sample: model-smollm2
+    models:
+      description: The names that clients use for the models it serves, alone or on demand.
+      type: list
+      elements: str
+      returned: when it could be read
+      sample: [smollm2]
     served_name:
-      description: The name clients use for that model.
+      description: The name clients use for the model; for a worker that serves several on demand empty.
       type: str
       returned: always
       sample: smollm2
@@ -200,6 +206,30 @@ components:
       elements: str
       returned: always
       sample: ["release 549eccd6711e: modified: bin/python"]
+    bytes:
+      description: Bytes of a model on the disk. Null where its record is gone.
+      type: int
+      returned: for a model
+      sample: 102760448
+    source:
+      description: Where a model comes from, with C(kind), and C(url) and C(sha256) or C(repository) and C(revision).
+      type: dict
+      returned: for a model
+    used_by:
+      description: The workers that serve a model.
+      type: list
+      elements: str
+      returned: for a model
+      sample: [llama-cpp]
+downloads:
+  description:
+    - Downloads that were begun and not ended; the next run goes on with them, and C(state=absent) discards them.
+    - With the C(bytes) that are there, and either C(sha256) of the whole file, or C(repository) and C(revision) of a
+      model of Hugging Face, in the letters that a folder's name may have.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{bytes: 4096, sha256: "", repository: org--model, revision: main}]
 devices:
   description: The GPUs, as M(rbee.fleet.gpu_info) returns them. Null when they cannot be found out.
   returned: always
@@ -215,6 +245,10 @@ host:
   returned: always
   type: dict
   contains:
+    free_bytes:
+      description: Bytes that are free where the fleet is installed.
+      type: int
+      returned: always
     platform:
       description: System and architecture.
       type: str

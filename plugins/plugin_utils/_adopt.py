@@ -13,7 +13,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, MODE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, Table, entry_name
-from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import LOCAL, SSH, Fleet, Hive
+from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import LOCAL, SSH, Fleet, Hive, slug
 
 Component = t.Mapping[str, t.Any]
 """As M(rbee.fleet.components) returns it."""
@@ -36,9 +36,13 @@ class Adoption:
         catalog: Catalog,
         found: t.Mapping[str, t.Iterable[Component]],
         departed: t.Mapping[str, Departed],
+        declares_models: bool = True,
     ) -> None:
-        """found: the components of each host of the fleet. departed: by alias."""
-        self._fleet, self._catalog = fleet, catalog
+        """found: the components of each host of the fleet. departed: by alias.
+
+        declares_models: whether there is a models.conf; without one, hives list repositories of Hugging Face.
+        """
+        self._fleet, self._catalog, self._declares_models = fleet, catalog, declares_models
         self.notes: list[str] = []
         hives = {hive.alias for hive in fleet.hives}
         workers: dict[str, tuple[str | Table, ...]] = {}
@@ -50,7 +54,48 @@ class Adoption:
             if entries:
                 workers[host] = tuple(entries)
         tables = [self._hive(alias, gone) for alias, gone in sorted(departed.items())]
-        self.change = Change(hives=tuple(table for table in tables if table), workers=workers)
+        models, listed = self._models(
+            [(host, item) for host, items in found.items() if host in hives for item in items if is_left(item)]
+        )
+        self.change = Change(
+            hives=tuple(table for table in tables if table), workers=workers, models=models, listed=listed
+        )
+
+    def _models(self, left: t.Iterable[tuple[str, Component]]) -> tuple[tuple[Table, ...], dict[str, tuple[str, ...]]]:
+        """The models to declare, and those to list at hives. left: with the alias of the hive that has it."""
+        known = {model.name: model for model in self._fleet.models}
+        tables: dict[str, Table] = {}
+        listed: dict[str, tuple[str, ...]] = {}
+        for host, component in left:
+            entry = dict(component["declared"])
+            name = str(entry.get("name", ""))
+            other = tables.get(name)
+            if name in known and host in known[name].hives:
+                continue  # brought by hand where it is declared not to come by itself
+            if name in known or (not self._declares_models and set(entry) == {"name"}):
+                listed[host] = (*listed.get(host, ()), name)
+            elif other and {**other, "hives": None} == {**entry, "hives": None}:
+                other["hives"].append(host)
+            else:
+                reason = self._obstacle(entry, other)
+                if reason:
+                    self.notes.append(f"{host}: {component['name']}: not adopted, since {reason}")
+                else:
+                    tables[name] = {**entry, "hives": [host]}
+        return tuple(tables.values()), listed
+
+    def _obstacle(self, entry: Table, other: Table | None) -> str:
+        """Why a model cannot be declared. other: what is to be declared under its name already."""
+        if not entry.get("name"):
+            return "its name is not known; install it again"
+        if entry.get("source") == _keys.FILE:
+            return "it came from a file of whoever installed it; declare it with its path"
+        if not self._declares_models:
+            return "there is no models.conf, and more than its name has to be said of it"
+        if other:
+            return "another hive has another model of this name"
+        alike = next((model.name for model in self._fleet.models if slug(model.name) == slug(entry["name"])), "")
+        return f"it differs from {alike} only in case or punctuation" if alike else ""
 
     def _workers(self, host: str, components: t.Iterable[Component]) -> list[str | Table]:
         return [
@@ -106,6 +151,11 @@ class Adoption:
 
 def is_extra(component: Component) -> bool:
     return any(item["kind"] in (EXTRA, LEFT) for item in component["drift"]) and component["kind"] != MODEL
+
+
+def is_left(component: Component) -> bool:
+    """Whether it is a model that nobody declares for its host."""
+    return component["kind"] == MODEL and any(item["kind"] in (EXTRA, LEFT) for item in component["drift"])
 
 
 def is_hive(components: t.Iterable[Component]) -> bool:

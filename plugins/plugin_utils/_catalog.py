@@ -24,7 +24,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
     Variant,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._versions import VersionError, in_range
-from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog_keys import ENTRY, KIND_KEYS, NAME, NO_MODEL
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog_keys import ENTRY, KIND_KEYS, NAME, NO_MODEL, REQUIRED
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Path, parse
@@ -34,7 +34,10 @@ _WITHOUT_MODEL = tuple(name for name in PLACEHOLDERS if not name.startswith("mod
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===?\s*[^\s*;,]+\s*(;.*)?$|@\s*\S+)")
-_PLAIN = ("kind", "summary", "port", "model", "model_format", "command", "model_command", "check", "env", "programs")
+_PLAIN = (
+    "kind", "summary", "port", "model", "model_format", "command", "model_command", "models_command", "check", "env",
+    "programs",
+)  # fmt: skip
 
 
 class CatalogError(ConfigError):
@@ -43,10 +46,11 @@ class CatalogError(ConfigError):
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """One build of one version."""
+    """One build of one version. models_command: its own, or empty for that of the entry."""
 
     version: str
     variant: Variant
+    models_command: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Entry:
     """A component type. Field by field as in ``docs/catalog.md``.
 
     port: the default one, 0 for tools. model: ``none``, ``optional`` or ``required``.
-    model_command: appended to the command when a model is served. programs: command line by name in the PATH.
+    model_command: appended to the command when a model is served. models_command: the same when several are, on demand.
+    programs: command line by name in the PATH.
     releases: in the order of the file: newest version first, preferred variant first.
     """
 
@@ -67,6 +72,7 @@ class Entry:
     model_format: str = ""
     command: tuple[str, ...] = ()
     model_command: tuple[str, ...] = ()
+    models_command: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     files: tuple[File, ...] = ()
@@ -90,6 +96,14 @@ class Entry:
             message = f"{self.type} has no version {version!r}; the catalog has {', '.join(self.versions)}"
             raise CatalogError([Mistake(f"{self.type}.toml", 1, "release", message)])
         return found
+
+    def models_commands(self, version: str) -> dict[str, tuple[str, ...]]:
+        """What each build of a version is started with to serve several models on demand; empty where it cannot."""
+        return {
+            release.variant.name: release.models_command or self.models_command
+            for release in self.releases
+            if release.version == version
+        }
 
 
 class Catalog:
@@ -143,6 +157,8 @@ def _file(reader: Reader, name: str, given: str | dict[str, t.Any], read_text: t
     if isinstance(given, str):
         return File(name, given)
     content = given["content"]
+    if given["each_model"]:
+        return File(name, given["each_model"], each_model=True)
     if given["file"]:
         path: Path = ("files", name, "file")
         content = _beside(reader, path, given["file"], read_text)
@@ -175,7 +191,7 @@ def _release(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.C
         reader.wrong(path, "has nothing to install; give it [release.source.<platform>] or [release.python]")
     more = {key: found[key] for key in ("device", "command", "env", "libraries")}
     variant = Variant(found["variant"], sources, **more)
-    return Release(found["version"], variant)
+    return Release(found["version"], variant, found["models_command"])
 
 
 def _python(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.Callable[[str], str]) -> PythonEnv:
@@ -253,7 +269,8 @@ def _check_entry(reader: Reader, found: dict[str, t.Any]) -> None:
     runs = found["kind"] != TOOL
     for key in ("command", "port") if runs else ():
         _require(reader, (key,), f"a {found['kind']} requires it")
-    for key in ("command", "model_command", "check", "env", "files", "health", "service", "port", "programs"):
+    running = ("command", "model_command", "models_command", "check", "env", "files", "health", "service", "port")
+    for key in (*running, "programs"):
         if not runs and key in reader.document.data:
             reader.wrong((key,), "a tool has nothing to run; remove it")
     if found["model"] != NO_MODEL:
@@ -262,6 +279,13 @@ def _check_entry(reader: Reader, found: dict[str, t.Any]) -> None:
         for key in ("model_command", "model_format"):
             if found[key]:
                 reader.wrong((key,), "expected only with model = 'optional' or 'required'")
+    if found["model"] != REQUIRED:
+        several: list[Path] = [("models_command",)] if found["models_command"] else []
+        several += [
+            ("release", at, "models_command") for at, one in enumerate(found["release"]) if one["models_command"]
+        ]
+        for path in several:
+            reader.wrong(path, "expected only with model = 'required'; it is for workers that were given no model")
     if reader.document.data.get("release") == []:
         reader.wrong(("release",), "expected at least one [[release]]")
     _check_releases(reader, found["release"])
@@ -282,7 +306,7 @@ def _check_releases(reader: Reader, releases: t.Sequence[dict[str, t.Any]]) -> N
 
 
 def _check_placeholders(reader: Reader, found: dict[str, t.Any]) -> None:
-    for key in ("command", "check"):
+    for key in ("command", "models_command", "check"):
         _check_words(reader, (key,), found[key], _WITHOUT_MODEL)
     _check_words(reader, ("model_command",), found["model_command"], PLACEHOLDERS)
     _check_words(reader, ("env",), found["env"], _WITHOUT_MODEL)
@@ -290,10 +314,13 @@ def _check_placeholders(reader: Reader, found: dict[str, t.Any]) -> None:
         _check_words(reader, ("programs", name), words, _WITHOUT_MODEL)
     _check_words(reader, ("health",), {"path": found["health"]["path"]}, _WITHOUT_MODEL)
     for name, content in found["files"].items():
+        if isinstance(content, dict) and content["each_model"]:
+            _check_words(reader, ("files", name), {"each_model": content["each_model"]}, PLACEHOLDERS)
         if isinstance(content, dict) and content["template"]:
             _check_words(reader, ("files", name), {"content": content["content"]}, _WITHOUT_MODEL)
     for index, release in enumerate(found["release"]):
-        _check_words(reader, ("release", index, "command"), release["command"], _WITHOUT_MODEL)
+        for key in ("command", "models_command"):
+            _check_words(reader, ("release", index, key), release[key], _WITHOUT_MODEL)
         _check_words(reader, ("release", index, "env"), release["env"], _WITHOUT_MODEL)
 
 
@@ -305,6 +332,6 @@ def _check_words(
             if name in known:
                 continue
             if name in PLACEHOLDERS:
-                reader.wrong(path + (key,), f"{{{name}}} can only be used in model_command")
+                reader.wrong(path + (key,), f"{{{name}}} can only be used in model_command and each_model")
             else:
                 reader.wrong(path + (key,), f"unknown placeholder {{{name}}}; {suggestion(name, known)}")

@@ -33,12 +33,18 @@ NAME = r"[a-z][a-z0-9-]*"
 
 
 def _file_content(reader: Reader, path: Path, value: t.Any) -> t.Any:
-    """``"name" = "text"``, or ``"name" = { content = "text", template = true }``, or ``"name" = { file = "name" }``."""
+    """``"name" = "text"``, or a table: ``{ content = "text", template = true }``, ``{ file = "name" }``,
+    ``{ each_model = "text" }``.
+    """
     if isinstance(value, str):
         return value
     found = reader.table(path, value, _FILE)
-    if isinstance(value, dict) and len({"content", "file"} & value.keys()) != 1:
-        reader.wrong(path, "expected exactly one of content (the text itself) and file (a file beside the entry)")
+    if isinstance(value, dict) and len({"content", "file", "each_model"} & value.keys()) != 1:
+        reader.wrong(
+            path,
+            "expected exactly one of content (the text itself), file (a file beside the entry) and each_model (a text "
+            "for every model that is served on demand)",
+        )
     return found
 
 
@@ -54,7 +60,12 @@ _RELATIVE = text(r"(?!.*(^|/)\.\.?(/|$))[^/\x00-\x1f\x7f][^\x00-\x1f\x7f]*", "a 
 
 _PACKAGES = mapping("apt|dnf|zypper|pacman|apk", "apt, dnf, zypper, pacman or apk", array(_TEXT))
 
-_FILE = {"content": Key(_ANYTHING), "file": Key(_RELATIVE), "template": Key(boolean, False)}
+_FILE = {
+    "content": Key(_ANYTHING),
+    "file": Key(_RELATIVE),
+    "each_model": Key(_ANYTHING),
+    "template": Key(boolean, False),
+}
 
 _ORIGIN = {
     "url": Key(text(r"(https?|file)://\S+", "an http, https or file URL")),
@@ -99,6 +110,7 @@ RELEASE = {
     "variant": Key(text(NAME, "a name such as cuda"), DEFAULT_VARIANT),
     "device": Key(choice("nvidia", "amd", "intel", "vulkan")),
     "command": _WORDS,
+    "models_command": _WORDS,
     "env": _VARIABLES,
     "libraries": Key(mapping(r"lib[A-Za-z0-9_+.-]+\.so[.0-9]*", "a soname such as libgomp.so.1", _PACKAGES), {}),
     "python": Key(_one(PYTHON), None),
@@ -113,6 +125,7 @@ ENTRY = {
     "model_format": Key(choice("gguf", "safetensors")),
     "command": _WORDS,
     "model_command": _WORDS,
+    "models_command": _WORDS,
     "check": _WORDS,
     "env": _VARIABLES,
     "programs": Key(mapping(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the name of a program", _WORDS.check), {}),

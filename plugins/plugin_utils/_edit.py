@@ -37,12 +37,14 @@ class Change:
     """What is to be in the files, or is not to be.
 
     hives, models: tables as in hives.conf and models.conf. workers: entries of a hive's ``workers`` by its alias.
+    listed: names in a hive's ``models``, likewise.
     present: whether they are to be there. If not, alias or name are all that counts of an entry.
     """
 
     hives: tuple[Table, ...] = ()
     workers: t.Mapping[str, tuple[str | Table, ...]] = dataclasses.field(default_factory=dict)
     models: tuple[Table, ...] = ()
+    listed: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     present: bool = True
 
 
@@ -69,9 +71,10 @@ def edited(texts: t.Mapping[str, str], change: Change) -> dict[str, str]:
         text = new[FILES[kind]]
         for entry in entries:
             text.body = (_with_table if change.present else _without_table)(text.body, kind, entry)
-    for alias, workers in change.workers.items():
-        for worker in workers:
-            new[HIVES].body = _workers(new[HIVES].body, alias, worker, change.present)
+    for key, entries_of in (("workers", change.workers), ("models", change.listed)):
+        for alias, inside in entries_of.items():
+            for one in inside:
+                new[HIVES].body = _inside(new[HIVES].body, alias, key, one, change.present)
     return {name: str(text) for name, text in new.items() if str(text) != texts.get(name, "")}
 
 
@@ -136,16 +139,16 @@ def _is_blank(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")
 
 
-# Workers
+# Arrays of a hive. A worker's type alone and a model's name are handled alike.
 
 
-def _workers(text: str, alias: str, worker: str | Table, present: bool) -> str:
+def _inside(text: str, alias: str, key: str, worker: str | Table, present: bool) -> str:
     document = _parse(text, HIVES)
     hives = document.data.get("hive", [])
     index = next((at for at, hive in enumerate(hives) if hive.get("alias") == alias), None)
     if index is None:
         raise EditError(f"{HIVES}: there is no hive {alias!r}")
-    workers = hives[index].get("workers", [])
+    workers = hives[index].get(key, [])
     at = next((at for at, one in enumerate(workers) if entry_name(one) == entry_name(worker)), None)
     if at is not None and present:
         if _full(workers[at]) == _full(worker):
@@ -157,18 +160,18 @@ def _workers(text: str, alias: str, worker: str | Table, present: bool) -> str:
     if at is None and not present:
         return text
     wanted = workers[:at] + workers[at + 1 :] if at is not None else [*workers, _short(worker)]
-    path: _toml.Path = ("hive", index, "workers")
+    path: _toml.Path = ("hive", index, key)
     if path in document.spans:
         start, end = document.spans[path]
         new = text[:start] + _in_array(text[start:end], at, worker) + text[end:]
-    elif "workers" in hives[index] or ("hive",) in document.spans:  # tables, or all hives in one array
-        new = _in_document(text, index, at, worker)
+    elif key in hives[index] or ("hive",) in document.spans:  # tables, or all hives in one array
+        new = _in_document(text, index, key, at, worker)
     else:
         own = [span[1] for known, span in document.spans.items() if known[:2] == path[:2] and len(known) == 3]
         where = text.find("\n", max(own)) + 1
         before = text[:where] if where else text + "\n"
-        new = f"{before}workers = {_value([_short(worker)])}\n{text[where:] if where else ''}"
-    return _checked(new, "hive", [*hives[:index], {**hives[index], "workers": wanted}, *hives[index + 1 :]])
+        new = f"{before}{key} = {_value([_short(worker)])}\n{text[where:] if where else ''}"
+    return _checked(new, "hive", [*hives[:index], {**hives[index], key: wanted}, *hives[index + 1 :]])
 
 
 def _in_array(pair: str, at: int | None, worker: str | Table) -> str:
@@ -182,18 +185,18 @@ def _in_array(pair: str, at: int | None, worker: str | Table) -> str:
     return str(document.as_string())
 
 
-def _in_document(text: str, index: int, at: int | None, worker: str | Table) -> str:
+def _in_document(text: str, index: int, key: str, at: int | None, worker: str | Table) -> str:
     """The same for files of other shapes, which are written anew as a whole."""
     document = _faithful(text, HIVES)
     hive: t.Any = document["hive"][index]
     if at is not None:
-        del hive["workers"][at]
-    elif "workers" not in hive:
-        hive["workers"] = tomlkit.value(_value([_short(worker)]))
-    elif isinstance(hive["workers"], tomlkit.items.AoT):
-        hive["workers"].append(tomlkit.item(_full(worker)))
+        del hive[key][at]
+    elif key not in hive:
+        hive[key] = tomlkit.value(_value([_short(worker)]))
+    elif isinstance(hive[key], tomlkit.items.AoT):
+        hive[key].append(tomlkit.item(_full(worker)))
     else:
-        hive["workers"].append(tomlkit.value(_value(_short(worker))))
+        hive[key].append(tomlkit.value(_value(_short(worker))))
     return str(document.as_string())
 
 

@@ -88,7 +88,10 @@ class Hive:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """models.conf ``[[model]]``. path: absolute, on the controller. file: file name in a Hugging Face repository."""
+    """models.conf ``[[model]]``. path: absolute, on the controller. file: file name in a Hugging Face repository.
+
+    fetch: who fetches it, empty for whoever does so for the fleet.
+    """
 
     name: str
     source: str = "huggingface"
@@ -99,6 +102,7 @@ class Model:
     path: str = ""
     file: str = ""
     revision: str = "main"
+    fetch: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

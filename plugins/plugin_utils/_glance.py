@@ -78,10 +78,19 @@ def _of_one(spec: Thing, component: Thing | None) -> list[str]:
         for key, word in (_COMPARED_OF_MODELS if spec["kind"] == MODEL else _COMPARED).items()
         if component[key] != spec.get(key, type(component[key])())
     ]
+    lines += _on_demand(spec, component)
     state = _not_well(spec, component)
     problems = component["problems"]
     more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
     return lines + ([state] if state else []) + ([f"is not as installed: {problems[0]}{more}"] if problems else [])
+
+
+def _on_demand(spec: Thing, component: Thing) -> list[str]:
+    """Where a worker serves other models on demand than declared. One that has nothing to serve is told as idle."""
+    want, have = sorted(spec.get("models", {}).values()), sorted(map(str, component.get("models", ())))
+    if want == have or not want or component["state"] == _verdict.IDLE:
+        return []
+    return [f"serves {', '.join(have) or 'nothing'}, declared is {', '.join(want)}"]
 
 
 def _not_well(spec: Thing, component: Thing) -> str:
@@ -92,7 +101,8 @@ def _not_well(spec: Thing, component: Thing) -> str:
         return "" if component["healthy"] else f"is in an unknown state{because}"
     if state == _verdict.RUNNING:
         return f"is not healthy{because}" if component["healthy"] is False else ""
-    if state == _verdict.INSTALLED or (state == _verdict.IDLE and spec.get("idle")):
+    idle = spec.get("idle") or any(variant.get("idle") for variant in spec.get("variants", ()))
+    if state == _verdict.INSTALLED or (state == _verdict.IDLE and idle):
         return ""
     if state == _verdict.STOPPED and not spec.get("auto_start", True):
         return ""

@@ -160,6 +160,7 @@ MODEL = _defaults(
     path=_local_path,
     file=_repository_file,
     revision=text(r"[A-Za-z0-9][A-Za-z0-9._/-]*", "a branch, tag or commit"),
+    fetch=choice("host", "controller"),
 ) | {"name": Key(_model, required=True)}
 
 RBEE_CONF = {"fleet": table(FLEET), "queen": table(QUEEN), "package": table(PACKAGE)}

@@ -151,6 +151,11 @@ MODEL = Section(
         "path": Meaning("Where it is on this machine, for source file; relative to this folder.", "model.gguf"),
         "file": Meaning("The file in the repository or archive that is the model; llama-cpp needs it.", "model.gguf"),
         "revision": Meaning("Branch, tag or commit, for source huggingface."),
+        "fetch": Meaning(
+            '"host": every machine downloads it by itself; "controller": this one does, once, and copies it to them. '
+            "Without it, as 'fetch' in rbee.conf says.",
+            "controller",
+        ),
     },
 )
 

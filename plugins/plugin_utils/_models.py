@@ -13,8 +13,8 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, 
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Path
 
 _KEYS_OF_SOURCE = {
-    _keys.HUGGINGFACE: {"file", "revision", "sha256"},
-    _keys.URL: {"url", "sha256", "file"},
+    _keys.HUGGINGFACE: {"file", "revision", "sha256", "fetch"},
+    _keys.URL: {"url", "sha256", "file", "fetch"},
     _keys.FILE: {"path", "sha256", "file"},
 }
 _NEEDED = {_keys.HUGGINGFACE: (), _keys.URL: ("url", "sha256"), _keys.FILE: ("path", "sha256")}
@@ -36,6 +36,13 @@ def build(
             local = posixpath.normpath(posixpath.join(folder, table["path"])) if table["path"] else ""
             models[table["name"]] = _fleet.Model(**table | {"path": local, "sha256": table["sha256"].lower()})
     return models
+
+
+def fits(model: _fleet.Model, engine_format: str) -> bool:
+    """Whether an engine that reads this format, ``model_format`` of the catalog, could serve it, by its file's name."""
+    name = model.file or posixpath.basename(model.path or model.url.split("?")[0].split("#")[0])
+    is_gguf = name.lower().endswith(".gguf")
+    return is_gguf == (engine_format == "gguf") if engine_format else True
 
 
 def tell_apart(reader: Reader, path: Path, name: str, others: t.Collection[str]) -> None:

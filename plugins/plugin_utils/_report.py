@@ -40,6 +40,7 @@ _DOING = {
     _plan.RECORD: "writing",
     _plan.DRAIN: "waiting for the end of",
     _plan.REMOVE: "removing",
+    _plan.DISCARD: "discarding",
     _plan.FOLDERS: "creating folders",
     _plan.ACCOUNT: "creating user",
     _plan.KEEP: "keeping",

@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_page import PAGE
+from ansible_collections.rbee.fleet.plugins.plugin_utils._models import fits
 
 API_KEY = "api_key"
 MODEL_PREFIX = "model-"
@@ -53,10 +54,12 @@ def hive_specs(
 ) -> tuple[_spec.Spec, ...]:
     """Everything on the host of a hive. queen: where she is on it too."""
     models = {model.name: model for model in fleet.models}
-    specs = [_model(fleet, models[name]) for name in hive.models]
+    specs = [model_spec(fleet, models[name]) for name in hive.models]
     specs += [queen] if queen else []
     specs.append(_agent(fleet, hive, catalog))
-    specs += [_worker(fleet, hive, worker, _entry(catalog, worker.type)) for worker in hive.workers]
+    for worker in hive.workers:
+        entry = _entry(catalog, worker.type)
+        specs.append(_worker(fleet, hive, worker, entry, on_demand(fleet, hive, worker, entry)))
     return tuple(specs)
 
 
@@ -115,11 +118,12 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         max_request_bytes=queen.max_request_bytes,
         hives=tuple(GatewayHive(hive.alias, hive.address, hive.hive_port) for hive in fleet.hives),
         workers=tuple(
-            _gateway_worker(hive, worker, entry)
+            _gateway_worker(hive, worker, entry, models)
             for hive in fleet.hives
             for worker in hive.workers
             for entry in (_entry(catalog, worker.type),)
-            if not _idle(worker, entry)
+            for models in (_reachable(worker, entry, on_demand(fleet, hive, worker, entry)),)
+            if models or not _idle(worker, entry)
         ),
         page=next((file.content for file in spec.files if file.path == PAGE), ""),
     )
@@ -160,14 +164,14 @@ def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
     )
 
 
-def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> GatewayWorker:
+def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry, models: t.Sequence[str]) -> GatewayWorker:
     return GatewayWorker(
         hive=hive.alias,
         name=worker.name,
         type=worker.type,
         address=hive.address,
         port=worker.port,
-        models=(worker.model,) if worker.model else (),
+        models=tuple(models),
         health_path=entry.health.path,
         agent_port=hive.hive_port,
     )
@@ -190,17 +194,20 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
 def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dict[str, t.Any]:
     """What the agent may install on its own; ``_agent_request`` has the format."""
     types = ((name, _entry(catalog, name)) for name in catalog.types(_spec.WORKER))
-    workers = {
-        name: {
+    workers: dict[str, t.Any] = {}
+    for name, entry in types:
+        plain = _fleet.Worker(type=name, name=name, version=entry.latest, port=entry.port)
+        workers[name] = {
             "model": entry.model,
             "model_command": list(entry.model_command),
-            "spec": _spec.to_dict(
-                _worker(fleet, hive, _fleet.Worker(type=name, name=name, version="", port=entry.port), entry)
-            ),
+            "spec": _spec.to_dict(_worker(fleet, hive, plain, entry)),
         }
-        for name, entry in types
+        models = on_demand(fleet, hive, plain, entry)
+        if models:
+            workers[name]["on_demand"] = _spec.to_dict(_worker(fleet, hive, plain, entry, models))
+    models = {
+        model.name: _spec.to_dict(model_spec(fleet, model)) for model in fleet.models if model.name in hive.models
     }
-    models = {model.name: _spec.to_dict(_model(fleet, model)) for model in fleet.models if model.name in hive.models}
     known: dict[str, t.Any] = _portable(
         {
             "fleet": fleet.name,
@@ -221,11 +228,41 @@ def _portable(value: t.Any) -> t.Any:
     return [_portable(item) for item in value] if isinstance(value, list) else value
 
 
-def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> _spec.Spec:
-    spec = _spec.with_arguments(
-        _component(fleet, entry, worker.name, worker.version),
-        (tuple(entry.model_command) if worker.model else ()) + worker.args,
-    )
+def on_demand(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> dict[str, str]:
+    """The models of a hive that a worker which was given none serves when they are asked for: names by component.
+
+    Those that fit its engine, and that no other worker of the hive serves already. None for a type without a build
+    that could do so.
+    """
+    if worker.model or not any(entry.models_commands(worker.version).values()):
+        return {}
+    known = {model.name: model for model in fleet.models}
+    alone = {other.model for other in hive.workers}
+    names = [name for name in hive.models if name not in alone and fits(known[name], entry.model_format)]
+    return {model_component(name): name for name in names}
+
+
+def _reachable(worker: _fleet.Worker, entry: Entry, models: t.Mapping[str, str]) -> tuple[str, ...]:
+    """The models that the queen may expect at a worker. Which build a hive chooses, only the hive knows."""
+    if worker.model:
+        return (worker.model,)
+    builds = entry.models_commands(worker.version).items()
+    able = any(words for name, words in builds if worker.variant in ("", name))
+    return tuple(models.values()) if able else ()
+
+
+def _worker(
+    fleet: _fleet.Fleet,
+    hive: _fleet.Hive,
+    worker: _fleet.Worker,
+    entry: Entry,
+    models: t.Mapping[str, str] | None = None,
+) -> _spec.Spec:
+    """models: those that it serves on demand."""
+    spec = _component(fleet, entry, worker.name, worker.version)
+    if models:
+        spec = dataclasses.replace(spec, variants=_for_several(spec, entry, models), models=models)
+    spec = _spec.with_arguments(spec, (tuple(entry.model_command) if worker.model else ()) + worker.args)
     return dataclasses.replace(
         spec,
         variants=tuple(variant for variant in spec.variants if worker.variant in ("", variant.name)),
@@ -233,12 +270,26 @@ def _worker(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry
         address=hive.address,
         port=worker.port,
         auto_start=hive.auto_start,
-        idle=_idle(worker, entry),
+        idle="" if models else _idle(worker, entry),
         model=model_component(worker.model) if worker.model else "",
         served_name=worker.model,
         gpus=(worker.gpus,) if isinstance(worker.gpus, str) else tuple(str(number) for number in worker.gpus),
         declared=json.dumps(declared_worker(worker, entry), sort_keys=True),
         temporary=worker.temporary or hive.temporary,
+    )
+
+
+def _for_several(spec: _spec.Spec, entry: Entry, models: t.Mapping[str, str]) -> tuple[_spec.Variant, ...]:
+    """The builds, started so that they serve these models, or idle where they cannot."""
+    words = entry.models_commands(spec.version)
+    names = ", ".join(models.values())
+    return tuple(
+        dataclasses.replace(variant, command=(variant.command or spec.command) + words[variant.name])
+        if words[variant.name]
+        else dataclasses.replace(
+            variant, idle=f"no model, and its build '{variant.name}' serves only one; name it with 'model': {names}"
+        )
+        for variant in spec.variants
     )
 
 
@@ -261,7 +312,8 @@ def model_component(name: str) -> str:
     return MODEL_PREFIX + _fleet.slug(name)
 
 
-def _model(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
+def model_spec(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
+    """A model as a component of a host."""
     source = _source(model)
     return _spec.Spec(
         name=model_component(model.name),
@@ -271,14 +323,27 @@ def _model(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
         version=source.revision or source.sha256[:12],
         variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
         served_name=model.name,
-        declared=json.dumps({"name": model.name}),
+        declared=json.dumps(declared_model(model)),
     )
+
+
+def declared_model(model: _fleet.Model) -> dict[str, t.Any]:
+    """The shortest ``[[model]]`` that means this model, without the hives, and without a path of this controller."""
+    usual = _fleet.Model(model.name)
+    keys = ("source", "url", "sha256", "file", "revision", "fetch")
+    own = {key: getattr(model, key) for key in keys if getattr(model, key) != getattr(usual, key)}
+    return {"name": model.name, **own}
 
 
 def _source(model: _fleet.Model) -> _spec.Source:
     if model.source == _keys.HUGGINGFACE:
         return _spec.Source(
-            kind=HUGGINGFACE, repository=model.name, revision=model.revision, name=model.file, sha256=model.sha256
+            kind=HUGGINGFACE,
+            repository=model.name,
+            revision=model.revision,
+            name=model.file,
+            sha256=model.sha256,
+            fetch=model.fetch,
         )
     name = posixpath.basename(model.path or model.url.split("?")[0].split("#")[0])
     archive = name.endswith(_ARCHIVES)
@@ -288,4 +353,5 @@ def _source(model: _fleet.Model) -> _spec.Source:
         path=model.path,
         sha256=model.sha256,
         name=model.file if archive else name,
+        fetch=model.fetch,
     )

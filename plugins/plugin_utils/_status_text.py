@@ -93,7 +93,7 @@ def _service(component: Thing, now: float) -> Cells:
         clean(component["name"]),
         clean(component["state"] or "unknown"),
         {True: "ok", False: "not ready", None: NONE}[component["healthy"]],
-        clean(component["served_name"]) or NONE,
+        clean(component["served_name"] or ", ".join(map(str, component.get("models", ())))) or NONE,
         str(component["port"] or NONE),
         clean(component["version"] + variant) or NONE,
         NONE if since is None else duration(now - since),

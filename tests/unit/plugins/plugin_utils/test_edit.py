@@ -63,6 +63,16 @@ def test_a_hive_without_workers_gets_some() -> None:
     )
 
 
+def test_a_model_joins_the_list_of_a_hive() -> None:
+    text = '[[hive]]\nalias = "a"\nmodels = ["x"] # few\n\n[[hive]]\nalias = "b"\nworkers = []\n'
+    change = Change(listed={"a": ("org/y",), "b": ("org/y",)})
+    new = text.replace('["x"]', '["x", "org/y"]') + 'models = ["org/y"]\n'
+    assert edited({"hives.conf": text}, change) == {"hives.conf": new}
+    assert edited({"hives.conf": new}, change) == {}
+    gone = Change(listed=change.listed, present=False)
+    assert "org/y" not in edited({"hives.conf": new}, gone)["hives.conf"]
+
+
 def test_a_hive_is_added_at_the_end_and_a_file_is_made_where_there_is_none() -> None:
     block = """[[hive]]\nalias = "gpu-3"\nhostname = "h"\nworkers = ["vllm", { type = "llama-cpp", port = 1 }]\n"""
     assert add(SAMPLE, hives=(HIVE,)) == f"{SAMPLE}\n{block}"

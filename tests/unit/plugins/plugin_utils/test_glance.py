@@ -52,10 +52,20 @@ def test_every_difference_is_a_line(found: t.Any, line: str) -> None:
         (spec(idle="no model"), component(state="idle", healthy=None, reason="no model")),
         (spec(), component(state=None, reason="not root")),
         (spec(), component(healthy=None)),
+        (spec(models={"model-a": "a"}), component(models=["a"])),
+        (
+            spec(models={"model-a": "a"}, variants=[{"name": "cpu", "idle": "serves only one"}]),
+            component(state="idle", healthy=None, reason="serves only one", models=[]),
+        ),
     ],
 )
 def test_what_is_meant_to_be_or_works_is_none(declared: t.Any, found: t.Any) -> None:
     assert _glance.drift([declared], [found]) == []
+
+
+def test_a_worker_that_serves_other_models_on_demand_says_which() -> None:
+    declared = spec(models={"model-a": "a", "model-b": "b"})
+    assert _glance.drift([declared], [component(models=["b"])]) == ["llama-cpp serves b, declared is a, b"]
 
 
 def test_several_differences_of_one_component_are_all_told() -> None:

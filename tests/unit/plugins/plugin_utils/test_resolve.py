@@ -80,6 +80,68 @@ def test_a_worker_with_nothing_to_serve_is_idle_and_unknown_to_the_queen(plans: 
     assert [worker["name"] for worker in json.loads(served)["data"][0]["workers"]] == ["comfyui"]
 
 
+# Models on demand
+
+
+SEVERAL = '[[model]]\nname = "org/a"\nfile = "a.gguf"\n[[model]]\nname = "org/b"\nfile = "b.GGUF"\n'
+SEVERAL += '[[model]]\nname = "org/whole"\n'
+LISTS = 'models = ["org/a", "org/b", "org/whole"]\n'
+
+
+@pytest.fixture
+def several(parse: Parse, engines: Catalog) -> Plans:
+    """The plans with a llama-cpp whose CUDA build serves several models on demand."""
+    entry = engines.get("llama-cpp")
+    assert entry
+    releases = [
+        dataclasses.replace(release, models_command=("--models",) if release.variant.device else ())
+        for release in entry.releases
+    ]
+    catalog = engines.merged(Catalog({"llama-cpp": dataclasses.replace(entry, releases=tuple(releases))}))
+    return lambda workers: resolve(parse(hives=LOCAL + LISTS + f"workers = [{workers}]", models=SEVERAL), catalog)
+
+
+def known_to_the_queen(found: dict[str, HostPlan]) -> dict[str, list[str]]:
+    hive = json.loads(files(spec(found, "local-hive", "queen"))["hives.json"])["data"][0]
+    return {worker["name"]: worker["models"] for worker in hive["workers"]}
+
+
+def test_a_worker_without_a_model_serves_those_of_its_hive_that_fit(several: Plans) -> None:
+    found = several('{ type = "llama-cpp", args = ["--x"] }, "vllm"')
+    worker = spec(found, "local-hive", "llama-cpp")
+    assert (worker.models, worker.idle) == ({"model-org-a": "org/a", "model-org-b": "org/b"}, "")
+    assert worker.variants[0].command == ("llama-cpp", "--port", "{port}", "--models", "--x")
+    assert known_to_the_queen(found) == {"llama-cpp": ["org/a", "org/b"]}
+    assert spec(found, "local-hive", "vllm").idle == "no model"
+
+
+def test_a_build_that_serves_one_model_only_says_what_to_do(several: Plans) -> None:
+    _cuda, cpu = spec(several('"llama-cpp"'), "local-hive", "llama-cpp").variants
+    assert cpu.idle == "no model, and its build 'cpu' serves only one; name it with 'model': org/a, org/b"
+
+
+def test_the_queen_expects_nothing_of_a_worker_that_has_to_stay_idle(several: Plans) -> None:
+    assert known_to_the_queen(several('{ type = "llama-cpp", variant = "cpu" }')) == {}
+
+
+def test_a_model_that_another_worker_of_the_hive_serves_is_left_to_it(several: Plans) -> None:
+    found = several('"llama-cpp", { type = "llama-cpp", name = "one", port = 8081, model = "org/a" }')
+    assert known_to_the_queen(found) == {"llama-cpp": ["org/b"], "one": ["org/a"]}
+
+
+def test_a_worker_for_which_no_model_is_left_is_idle(several: Plans) -> None:
+    two = ", ".join(f'{{ type = "llama-cpp", name = "{at}", port = 90{at}0, model = "org/{at}" }}' for at in "12")
+    two = two.replace("org/1", "org/a").replace("org/2", "org/b")
+    assert spec(several(f'"llama-cpp", {two}'), "local-hive", "llama-cpp").idle == "no model"
+
+
+def test_what_is_installed_by_hand_without_a_model_serves_on_demand_too(several: Plans) -> None:
+    agent = next(file for file in spec(several('"vllm"'), "local-hive", "hive").files if file.path == "catalog.json")
+    known = json.loads(agent.content)["workers"]
+    assert list(known["llama-cpp"]["on_demand"]["models"]) == ["model-org-a", "model-org-b"]
+    assert "models" not in known["llama-cpp"]["spec"] and "on_demand" not in known["vllm"]
+
+
 def test_the_queen_reaches_each_worker_at_the_address_of_its_hive(plans: Plans) -> None:
     workers = 'address = "192.168.0.7"\nworkers = [{ type = "vllm", port = 9001, model = "org/m" }]'
     found = plans(hives=REMOTE + workers, models=MODELS)
