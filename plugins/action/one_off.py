@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
             given = {
                 name: plain(self._templar.template(value)) for name, value in load_extra_vars(self._loader).items()
             }
-            _one_off_given.check_names(what, present, given)
+            _one_off_given.check_names(_one_off_given.NAMES[what, present], given)
             place = pathlib.Path(options["folder"])
             texts, catalog = _load.read_texts(place), _load.merged_catalog(place / "catalog")
             find = _one_off.installed if present else _one_off.removed

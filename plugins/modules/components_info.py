@@ -249,6 +249,14 @@ host:
       description: Bytes that are free where the fleet is installed.
       type: int
       returned: always
+    memory_total_bytes:
+      description: Memory of the host, not of its GPUs; null where it cannot be read.
+      type: int
+      returned: always
+    memory_available_bytes:
+      description: What of it a new program could have.
+      type: int
+      returned: always
     platform:
       description: System and architecture.
       type: str

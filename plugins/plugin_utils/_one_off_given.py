@@ -17,7 +17,7 @@ Table = dict[str, t.Any]
 
 HIVE, WORKER = "hive", "worker"
 
-MODEL_KEYS = ("source", "url", "path", "file", "revision", "sha256")
+MODEL_KEYS = ("source", "url", "path", "file", "revision", "sha256", "fetch")
 """Of models.conf: with ``source`` among them, the worker's model is declared as well."""
 
 INSTALL_RUN = ("rbee_force", "rbee_downgrade", "rbee_verify", "rbee_result_file")
@@ -41,9 +41,8 @@ def typed(given: t.Mapping[str, t.Any]) -> Table:
     return {name: _typed(name, value) for name, value in given.items()}
 
 
-def check_names(what: str, present: bool, given: t.Iterable[str]) -> None:
+def check_names(known: t.Collection[str], given: t.Iterable[str]) -> None:
     """Raises ConfigError where a variable is unknown."""
-    known = NAMES[what, present]
     if "_raw_params" in given:
         message = """expected NAME=VALUE; a value with spaces needs quotes of its own: -e "args='--one --two'\""""
         raise ConfigError([Mistake("-e", 0, "", message)])

@@ -29,7 +29,7 @@ class Files:
         self.texts = {"hives.conf": HIVES}
 
     def find(self, what: str, present: bool, given: dict[str, t.Any]) -> OneOff:
-        _one_off_given.check_names(what, present, given)
+        _one_off_given.check_names(_one_off_given.NAMES[what, present], given)
         find = _one_off.installed if present else _one_off.removed
         return find(what, _one_off_given.typed(given), self.texts, self.catalog, "/etc/fleet")
 
