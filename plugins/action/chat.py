@@ -20,6 +20,7 @@ class ActionModule(ActionBase):
     """Shows the answer line by line, as it comes."""
 
     _requires_connection = False
+    _supports_check_mode = False
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
