@@ -401,6 +401,7 @@ TIERS: dict[str, dict[str, Check]] = {
         "mypy": command_check("mypy", str(BIN / "mypy")),
         "ansible-lint": command_check("ansible-lint", str(BIN / "ansible-lint"), "--offline", "--nocolor"),
         "antsibull-changelog": command_check("antsibull-changelog", str(BIN / "antsibull-changelog"), "lint"),
+        "reference": command_check("reference", sys.executable, str(ROOT / "script" / "reference.py"), "--check"),
         "collection build": command_check(
             "collection build",
             str(BIN / "ansible-galaxy"),

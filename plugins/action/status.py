@@ -54,8 +54,9 @@ class ActionModule(ActionBase):
         document = _status.document(looks, asked.get("queen") or {}, options["fleet"], moment, kinds)
         shown = _status_text.lines(document, now)
         _live.show(self._display, shown)
-        path = "" if self._task.check_mode else os.path.expanduser(options["path"])
-        if path:
+        path = ""
+        if options["path"] and not self._task.check_mode:
+            path = os.path.abspath(os.path.expanduser(options["path"]))
             _record(path, document)
         lost = _status.not_looked_at(document)
         return {"changed": False, "lines": shown, "status": document, "not_looked_at": lost, "path": path}
@@ -71,7 +72,7 @@ def _hosts(asked: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> li
 
 def _record(path: str, document: t.Mapping[str, t.Any]) -> None:
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         _store.write_json(path, document, 0o644)
     except OSError as error:
         raise AnsibleActionFail(f"{path} cannot be written: {error.strerror}") from None

@@ -175,8 +175,8 @@ class Spec:
     gpus: what it has for itself: numbers of GPUs as text, or ``all``; the host puts their identities in their place.
     Empty: every GPU that no other component claims.
     programs: command line of each program that people may call by hand, by the name it gets in the PATH.
-    declared: as JSON, the shortest entry of the configuration that declares a worker, and what names a model or a hive;
-    of the queen, her temporary workers.
+    declared: as JSON, the shortest entry of the configuration that declares a worker or a model, what names a hive, and
+    of the queen what rbee.conf says, and her temporary workers.
     temporary: only the configuration of whoever installed it has it, and it is left alone.
     register: of the queen, the hives that are declared, by alias.
     """

@@ -107,22 +107,11 @@ class Adoption:
         ]
 
     def _worker(self, host: str, component: Component) -> str | Table | None:
-        entry = dict(component["declared"])
-        known = self._catalog.get(str(entry.get("type")))
-        reason = ""
-        if known is None or known.kind != WORKER:
-            reason = f"the catalog has no worker type {entry.get('type')!r}"
-        elif component["version"] not in known.versions:
-            reason = f"the catalog has no version {component['version']} of it"
-        elif component["version"] != known.latest:
-            entry["version"] = component["version"]
-        else:
-            entry.pop("version", None)
+        entry, reason = entry_of(component, self._catalog)
         if reason:
             self.notes.append(f"{host}: {component['name']}: not adopted, since {reason}")
             return None
-        ordered = {key: entry[key] for key in _keys.WORKER if key in entry}
-        return ordered if len(ordered) > 1 else entry_name(ordered)
+        return entry if len(entry) > 1 else entry_name(entry)
 
     def _hive(self, alias: str, gone: Departed) -> Table | None:
         entry = gone.entry
@@ -147,6 +136,25 @@ class Adoption:
         models = [name for name in models if name in known - served]
         table |= {key: value for key, value in (("workers", workers), ("models", models)) if value}
         return table
+
+
+def entry_of(component: Component, catalog: Catalog) -> tuple[Table, str]:
+    """The entry of a hive's ``workers`` that declares a worker, and why it cannot be declared, or an empty string.
+
+    component: any record of it with ``declared`` and ``version``.
+    """
+    entry = dict(component["declared"])
+    known = catalog.get(str(entry.get("type")))
+    reason = ""
+    if known is None or known.kind != WORKER:
+        reason = f"the catalog has no worker type {entry.get('type')!r}"
+    elif component["version"] not in known.versions:
+        reason = f"the catalog has no version {component['version']} of it"
+    elif component["version"] != known.latest:
+        entry["version"] = component["version"]
+    else:
+        entry.pop("version", None)
+    return {key: entry[key] for key in _keys.WORKER if key in entry}, reason
 
 
 def is_extra(component: Component) -> bool:

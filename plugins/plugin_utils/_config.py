@@ -13,7 +13,7 @@ import dataclasses
 import posixpath
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _hives, _keys, _models
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _hives, _hives_conf, _keys, _models
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY, Layered, layered, lost
@@ -25,6 +25,10 @@ RBEE, HIVES, MODELS = FILES = ("rbee.conf", "hives.conf", "models.conf")
 
 # Names that mean something else in an inventory, or to the playbooks.
 RESERVED_HOSTS = (_fleet.QUEEN_HOST, "all", "ungrouped", "localhost", "rbee")
+_OLDER = (
+    "is in the older format ('Host NAME'), not in TOML; "
+    "'ansible-playbook rbee.fleet.migrate -e hives_conf=FILE -e config=NEW_FOLDER' writes one"
+)
 _ONLY_STANDALONE = ("hostname", "ssh_user", "ssh_port", "connection")
 
 
@@ -124,7 +128,8 @@ def _document(name: str, text: str, mistakes: list[Mistake]) -> Document:
     try:
         return parse_toml(name, text)
     except ConfigError as error:
-        mistakes.extend(error.mistakes)
+        older = name == HIVES and _hives_conf.is_older(text)
+        mistakes.extend([Mistake(name, 1, "", _OLDER)] if older else error.mistakes)
         return Document(name, {}, {})
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machines that ``init`` is given: as a list, by an ssh configuration, by an Ansible inventory. Pure."""
+"""The machines that a task is given: as a list, by an ssh configuration, by an Ansible inventory. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import re
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils._config import RESERVED_HOSTS
-from ansible_collections.rbee.fleet.plugins.plugin_utils._starter import Machine
+from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine
 
 _HOST = re.compile(
     r"(?:(?P<alias>[^=@\s]+)=)?(?:(?P<user>[^=@\s]+)@)?(?:\[(?P<ipv6>[0-9A-Fa-f:.%]+)\]|(?P<name>[\w.-]+))(?::(?P<port>\d+))?"
@@ -28,18 +28,21 @@ READ = (
     "ansible_ssh_user",
     "ansible_user",
 )
-# What connects to a host and has no key in hives.conf.
-_UNKNOWN_TO_US = (
+# What connects to a host and has no key in hives.conf: what is no secret, and the rest
+CARRIED = (
     "ansible_ssh_private_key_file",
     "ansible_private_key_file",
     "ansible_ssh_common_args",
     "ansible_ssh_extra_args",
+    "ansible_become_method",
+    "ansible_python_interpreter",
+)
+_UNKNOWN_TO_US = (
+    *CARRIED,
     "ansible_password",
     "ansible_ssh_pass",
     "ansible_become_password",
     "ansible_become_pass",
-    "ansible_become_method",
-    "ansible_python_interpreter",
 )
 
 
@@ -105,13 +108,14 @@ def from_ssh(name: str, settings: t.Mapping[str, t.Sequence[str]], user: str) ->
 def from_variables(host: str, variables: t.Mapping[str, t.Any]) -> Machine:
     """One host of an Ansible inventory. Raises GivenError."""
     hostname = str(variables.get("ansible_host") or variables.get("ansible_ssh_host") or host)
+    carried = {name: str(variables[name]) for name in CARRIED if variables.get(name)}
     if variables.get("ansible_connection") == "local":
-        return Machine(host, "localhost")
+        return Machine(host, "localhost", variables=carried)
     port = variables.get("ansible_port") or variables.get("ansible_ssh_port") or 22
     user = variables.get("ansible_user") or variables.get("ansible_ssh_user") or ""
     if not str(port).isdigit():
         raise GivenError(f"{host}: ansible_port is {port!r}, expected a number")
-    return Machine(host, hostname, str(user), int(port))
+    return Machine(host, hostname, str(user), int(port), variables=carried)
 
 
 def left_behind(variables: t.Mapping[str, t.Any]) -> list[str]:
@@ -132,7 +136,7 @@ def named(machines: t.Iterable[Machine]) -> tuple[list[Machine], list[str]]:
                 f"{again} is the same machine as {first}: left out" if again != first else f"{again} was given twice"
             )
             continue
-        alias = _alias(machine.alias or _short(machine.hostname), taken)
+        alias = alias_of(machine.alias or _short(machine.hostname), taken)
         taken.add(alias.lower())
         known[place] = dataclasses.replace(machine, alias=alias)
     return list(known.values()), notes
@@ -150,7 +154,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _alias(wanted: str, taken: t.Collection[str]) -> str:
+def alias_of(wanted: str, taken: t.Collection[str]) -> str:
     """A valid alias that is not taken, as near to what is wanted as can be."""
     alias = re.sub(r"[^A-Za-z0-9._-]+", "-", wanted).strip("._-")[:60].rstrip("._-") or "hive"
     if alias == "localhost":

@@ -23,6 +23,9 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._models import fits
 API_KEY = "api_key"
 MODEL_PREFIX = "model-"
 TOOLS = ("uv", "supervisor", HUGGINGFACE)
+_OF_A_CONTROLLER = frozenset(
+    {"api_key", "hf_token", "hostname", "ssh_user", "ssh_port", "connection", "max_concurrent_installs", "ssh_timeout"}
+)
 
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip", ".whl")
 
@@ -109,6 +112,7 @@ def _component(fleet: _fleet.Fleet, entry: Entry, name: str, version: str = "") 
 def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
     """The gateway in front of all hives of the fleet."""
     queen = fleet.queen
+    hives = sorted(fleet.hives, key=lambda hive: hive.alias)  # a table that moves within its file changes nothing
     spec = _component(fleet, _entry(catalog, _spec.QUEEN), _spec.QUEEN)
     gateway = Gateway(
         fleet=fleet.name,
@@ -116,11 +120,11 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         port=queen.port,
         api_key_secret=API_KEY if queen.api_key else "",
         max_request_bytes=queen.max_request_bytes,
-        hives=tuple(GatewayHive(hive.alias, hive.address, hive.hive_port) for hive in fleet.hives),
+        hives=tuple(GatewayHive(hive.alias, hive.address, hive.hive_port) for hive in hives),
         workers=tuple(
             _gateway_worker(hive, worker, entry, models)
-            for hive in fleet.hives
-            for worker in hive.workers
+            for hive in hives
+            for worker in sorted(hive.workers, key=lambda worker: worker.name)
             for entry in (_entry(catalog, worker.type),)
             for models in (_reachable(worker, entry, on_demand(fleet, hive, worker, entry)),)
             if models or not _idle(worker, entry)
@@ -133,12 +137,12 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         port=queen.port,
         files=tuple(file for file in spec.files if file.path != PAGE) + render(gateway),
         auto_start=queen.auto_start,
+        declared=json.dumps({**declared_general(fleet), **_temporary(fleet)}, sort_keys=True),
         register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
-        declared=_temporary(fleet),
     )
 
 
-def _temporary(fleet: _fleet.Fleet) -> str:
+def _temporary(fleet: _fleet.Fleet) -> dict[str, list[str]]:
     """For her receipt, the workers that only this configuration knows."""
     found = [
         f"{hive.alias}/{worker.name}"
@@ -146,7 +150,30 @@ def _temporary(fleet: _fleet.Fleet) -> str:
         for worker in hive.workers
         if hive.temporary or worker.temporary
     ]
-    return json.dumps({"temporary": found}) if found else ""
+    return {"temporary": sorted(found)} if found else {}
+
+
+def declared_general(fleet: _fleet.Fleet) -> dict[str, dict[str, t.Any]]:
+    """What rbee.conf says and is no default, by section, but for what only holds for one controller.
+
+    That is: references to secrets, how the machine of the queen is reached, and how installations are made from there.
+    """
+    given = {
+        "fleet": (fleet, _keys.FLEET),
+        "queen": (fleet.queen, _keys.QUEEN),
+        "package": (fleet.package, _keys.PACKAGE),
+    }
+    usual = _fleet.Fleet(prefix=_fleet.PREFIXES[fleet.scope])
+    plain = {"fleet": usual, "queen": usual.queen, "package": usual.package}
+    sections = {
+        section: {
+            key: getattr(value, key)
+            for key in keys
+            if key not in _OF_A_CONTROLLER and getattr(value, key) != getattr(plain[section], key)
+        }
+        for section, (value, keys) in given.items()
+    }
+    return {section: table for section, table in sections.items() if table}
 
 
 def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
@@ -323,16 +350,17 @@ def model_spec(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
         version=source.revision or source.sha256[:12],
         variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
         served_name=model.name,
-        declared=json.dumps(declared_model(model)),
+        declared=json.dumps(declared_model(model), sort_keys=True),
     )
 
 
 def declared_model(model: _fleet.Model) -> dict[str, t.Any]:
-    """The shortest ``[[model]]`` that means this model, without the hives, and without a path of this controller."""
+    """The shortest ``[[model]]`` that means this one, without the hives that have it; its path without a folder."""
     usual = _fleet.Model(model.name)
-    keys = ("source", "url", "sha256", "file", "revision", "fetch")
-    own = {key: getattr(model, key) for key in keys if getattr(model, key) != getattr(usual, key)}
-    return {"name": model.name, **own}
+    given = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    own = {name: value for name, value in given.items() if name not in ("hives", "pre_download")}
+    own["path"] = posixpath.basename(model.path)  # the folder is one of the controller's
+    return {"name": model.name} | {name: value for name, value in own.items() if value != getattr(usual, name)}
 
 
 def _source(model: _fleet.Model) -> _spec.Source:

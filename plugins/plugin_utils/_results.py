@@ -20,8 +20,9 @@ def plain(value: t.Any) -> t.Any:
 
 def record(display: Display, path: str, document: t.Mapping[str, t.Any]) -> None:
     """Write a result file, readable by its owner alone; its folder is created. Where that fails, there is a warning."""
+    path = os.path.abspath(path)
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         _store.write_json(path, document, 0o600)
     except OSError as error:
         # The hosts are as they are; a missing file must not hide that.

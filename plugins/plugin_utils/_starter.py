@@ -8,29 +8,18 @@ In the TOML files a key that keeps its default is a comment without a space afte
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import textwrap
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet, _meanings
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
+from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine
 
 INVENTORY, SETTINGS, KEY, IGNORED = "rbee.yml", "ansible.cfg", "api_key", ".gitignore"
 FORKS = 50
 _WIDTH = 118
 _WORKER = "llama-cpp"  # runs on every machine, with a GPU and without
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """One machine to begin with. address: what the queen dials, empty for the hostname. user: empty for ssh's own."""
-
-    alias: str
-    hostname: str
-    user: str = ""
-    port: int = 22
-    address: str = ""
 
 
 def local(catalog: Catalog, devices: t.Collection[str]) -> str:
@@ -55,32 +44,40 @@ def suited(catalog: Catalog, devices: t.Collection[str]) -> list[str]:
 
 def hives(machines: t.Iterable[Machine], above: str = "") -> str:
     """hives.conf. above: comment lines before the first machine."""
+    return hives_of([entry("hive", table_of(machine) | {"workers": [_WORKER]}) for machine in machines], above)
+
+
+def hives_of(entries: t.Iterable[str], above: str = "") -> str:
+    """hives.conf with the text of these entries."""
     head = "The machines and their workers. After a change: ansible-playbook rbee.fleet.install"
-    parts = [f"# {head}", *([above] if above else [])]
-    parts += [_hive(machine) for machine in machines]
+    parts = [f"# {head}", *([above] if above else []), *entries]
     parts.append(
         _reference("Every key of a hive and of its workers, with its default or an example.", _meanings.HIVES_CONF)
     )
     return "\n\n".join(parts) + "\n"
 
 
-def rbee(key: str = f"file:{KEY}") -> str:
-    """rbee.conf. key: reference to the API key."""
+def rbee(given: t.Mapping[str, t.Mapping[str, t.Any]] | None = None) -> str:
+    """rbee.conf. given: the keys that are set, by section; by default, a reference to the API key."""
+    given = {"queen": {"api_key": f"file:{KEY}"}} if given is None else given
     head = (
         "The fleet and its queen. Every key stands here with its default or an example; take the # away to set it. "
         "After a change: ansible-playbook rbee.fleet.install"
     )
-    sections = [_section(section, {"api_key": key}, header=True) for section in _meanings.RBEE_CONF]
-    return "\n\n".join([_comment(head), *sections]) + "\n"
+    sections = [
+        _section(section, given.get(section.header.strip("[]"), {}), header=True) for section in _meanings.RBEE_CONF
+    ]
+    return "\n\n".join([comment(head), *sections]) + "\n"
 
 
-def models() -> str:
+def models(entries: t.Iterable[str] = ()) -> str:
+    """models.conf with the text of these entries."""
     head = (
         "The models. A [[model]] is installed on every hive that names it, and served by the workers that name it. "
         "Until there is one, workers that need a model are installed and stay idle."
     )
     reference = _reference("Every key of a model, with its default or an example.", _meanings.MODELS_CONF)
-    return "\n\n".join([_comment(head), reference]) + "\n"
+    return "\n\n".join([comment(head), *entries, reference]) + "\n"
 
 
 def inventory() -> str:
@@ -138,28 +135,34 @@ def value(given: t.Any) -> str:
     return json.dumps(given, ensure_ascii=False)
 
 
-def _hive(machine: Machine) -> str:
+def table_of(machine: Machine) -> dict[str, t.Any]:
+    """The table of a machine in hives.conf."""
     given = {
         "alias": machine.alias,
         "hostname": machine.hostname,
         "ssh_user": machine.user,
         "ssh_port": machine.port if machine.port != _fleet.Hive.ssh_port else "",
         "address": machine.address,
-        "workers": [_WORKER],
+        "hive_port": machine.hive_port if machine.hive_port != _fleet.Hive.hive_port else "",
     }
-    return "\n".join(["[[hive]]", *(f"{key} = {value(item)}" for key, item in given.items() if item != "")])
+    return {key: item for key, item in given.items() if item != ""}
+
+
+def entry(kind: str, table: t.Mapping[str, t.Any], more: t.Iterable[str] = ()) -> str:
+    """A table of an array of tables. more: lines after its keys."""
+    return "\n".join([f"[[{kind}]]", *(f"{key} = {value(item)}" for key, item in table.items()), *more])
 
 
 def _reference(head: str, sections: t.Iterable[_meanings.Section]) -> str:
-    return "\n\n".join([_comment(head), *(_section(section, {}, header=False) for section in sections)])
+    return "\n\n".join([comment(head), *(_section(section, {}, header=False) for section in sections)])
 
 
 def _section(section: _meanings.Section, given: t.Mapping[str, t.Any], header: bool) -> str:
     """One table with all its keys. given: those that are set. header: whether the table is there, not a comment."""
-    lines = [_comment(section.text), section.header if header else f"#{section.header}"]
+    lines = [comment(section.text), section.header if header else f"#{section.header}"]
     for name, meaning in section.meanings.items():
         shown = section.keys[name].default if meaning.example is None else meaning.example
-        lines.append(_comment(meaning.text))
+        lines.append(comment(meaning.text))
         if name in given:
             lines.append(f"{name} = {value(given[name])}")
         elif not meaning.apart:
@@ -167,5 +170,6 @@ def _section(section: _meanings.Section, given: t.Mapping[str, t.Any], header: b
     return "\n".join(lines)
 
 
-def _comment(text: str) -> str:
+def comment(text: str) -> str:
+    """Comment lines."""
     return textwrap.fill(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)

@@ -54,7 +54,7 @@ def play(fleet: Machine, playbook: str, *options: str) -> str:
 
 def status(fleet: Machine, *options: str) -> dict[str, t.Any]:
     path = fleet.folder / "status.json"
-    play(fleet, "status", "-e", f"rbee_status_json={path}", *options)
+    play(fleet, "status", "-e", f"rbee_status_json={path.name}", *options)
     found: dict[str, t.Any] = json.loads(path.read_text())
     return found
 

@@ -368,6 +368,13 @@ def test_invalid_toml_in_one_file_does_not_hide_the_mistakes_of_another(mistakes
     assert [message.split(":")[0] for message in found] == ["hives.conf", "rbee.conf"]
 
 
+def test_a_hives_conf_in_the_older_format_is_told_from_a_broken_one(mistakes: Mistakes) -> None:
+    assert mistakes(hives="# mine\nHost gpu-1\n    HostName 10.0.0.1\n") == [
+        "hives.conf:1: is in the older format ('Host NAME'), not in TOML; "
+        "'ansible-playbook rbee.fleet.migrate -e hives_conf=FILE -e config=NEW_FOLDER' writes one"
+    ]
+
+
 def test_hives_conf_has_to_be_there(engines: Catalog) -> None:
     with pytest.raises(ConfigError) as refused:
         _config.parse({}, engines, "/")

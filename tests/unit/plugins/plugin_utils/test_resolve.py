@@ -274,6 +274,37 @@ def test_a_worker_carries_the_shortest_entry_that_declares_it(plans: Plans) -> N
     assert json.loads(spec(found, "gpu-1", "hive").declared) == {"alias": "gpu-1"}
 
 
+def test_the_queen_carries_what_rbee_conf_says_and_holds_on_every_controller(plans: Plans) -> None:
+    rbee = """
+        fleet = { name = "lab", fetch = "controller", hf_token = "env:TOKEN" }
+        queen = { hostname = "10.0.0.9", ssh_user = "ops", bind = "10.0.0.9", api_key = "file:key" }
+        package = { ssh_timeout = 5, health_check_timeout = 90 }
+        """
+    queen = spec(plans(hives=REMOTE, rbee=rbee), "queen", "queen")
+    assert json.loads(queen.declared) == {
+        "fleet": {"name": "lab", "fetch": "controller"},
+        "queen": {"bind": "10.0.0.9"},
+        "package": {"health_check_timeout": 90},
+    }
+    user = 'fleet = { scope = "user" }'
+    assert json.loads(spec(plans(hives=REMOTE, rbee=user), "queen", "queen").declared) == {"fleet": {"scope": "user"}}
+
+
+def test_a_model_carries_its_entry_without_hives_and_folder(plans: Plans) -> None:
+    models = MODELS + 'hives = ["local-hive"]\n[[model]]\nname = "n"\nfile = "n.gguf"\nhives = ["local-hive"]\n'
+    found = plans(hives=LOCAL, models=models)
+    small = {"name": "small", "source": "file", "path": "small.gguf", "sha256": SHA}
+    assert json.loads(spec(found, "local-hive", "model-small").declared) == small
+    assert json.loads(spec(found, "local-hive", "model-n").declared) == {"name": "n", "file": "n.gguf"}
+
+
+def test_the_order_of_a_file_means_nothing_to_the_queen(plans: Plans) -> None:
+    workers = 'workers = [{ type = "comfyui" }, { type = "comfyui", name = "b", port = 1 }]\n'
+    turned = 'workers = [{ type = "comfyui", name = "b", port = 1 }, { type = "comfyui", port = 8188 }]\n'
+    one = spec(plans(hives=REMOTE + workers + LOCAL), "local-hive", "queen")
+    assert files(one) == files(spec(plans(hives=LOCAL + REMOTE + turned), "local-hive", "queen"))
+
+
 def test_the_queen_carries_the_register_of_the_hives(plans: Plans) -> None:
     found = plans(hives=f'{REMOTE}ssh_user = "ops"\nhive_port = 8601\n')
     assert to_dict(spec(found, "queen", "queen").register) == {
