@@ -336,6 +336,13 @@ def kills() -> Result:
     return pytest_check("kills", BIN / "python", "-rP", "-k", "random", tests, RBEE_KILLS=KILLS)
 
 
+def vllm() -> Result:
+    missing = missing_libraries()
+    if missing:
+        install(missing)
+    return pytest_check("vllm", BIN / "python", "-rP", "-m", "long", "tests/integration/pytest/test_vllm.py")
+
+
 def scenario(name: str, **extra: str) -> Check:
     """extra: variables of its environment, which sudo would drop."""
 
@@ -425,6 +432,7 @@ TIERS: dict[str, dict[str, Check]] = {
     },
     "long": {
         "kills": kills,
+        "vllm": vllm,
         "rolling": scenario("rolling", RBEE_UPGRADES=UPGRADES),
         **{name: figures(name) for name in ("queen", "fleet", "status")},
     },

@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
             if isinstance(place, str):
                 silent[host] = place
             else:
-                questions[host, place.path] = place
+                questions[host, _agents.STATE] = place
             if any(spec["kind"] == QUEEN for spec in specs):
                 queen = self._queen(host, variables, _agents.queen_of(specs, reach), questions)
         answers = ask_all(questions)
@@ -69,7 +69,7 @@ class ActionModule(ActionBase):
         if isinstance(place, str):
             return {**queen, "reason": place}
         queen["url"] = f"http://{place.where}"
-        questions[host, place.path] = place
+        questions[host, _agents.HEALTH] = place
         reference = (variables.get("rbee_secrets") or {}).get(API_KEY, "")
         try:
             key = resolve_secret(API_KEY, str(reference)) if reference else ""

@@ -52,6 +52,7 @@ class ActionModule(ActionBase):
         folder = _gather.absolute(options["config"])
         given = _gather.gather(options, self._loader, self._templar)
         machines, notes = given.machines, given.notes
+        _given.apart(machines)
         kept = _place.there(folder, [*_starter.files(""), _starter.KEY])
         catalog = _load.merged_catalog(pathlib.Path(folder, "catalog"))
         described = _starter.hives(machines) if machines else _starter.local(catalog, set(_gpu_kinds.kinds()))

@@ -21,7 +21,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     Plan,
     differing,
 )
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, MODEL, QUEEN
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import GATEWAY_FILE, HIVE, MODEL
 from ansible_collections.rbee.fleet.plugins.module_utils._target import Target
 
 MISSING, EXTRA, VERSION, MODIFIED, STOPPED, UNHEALTHY = (
@@ -119,7 +119,7 @@ def _configuration(target: Target, seen: Observed, known: Receipt, receipt: Rece
 
 def _settings(target: Target, known: Receipt, receipt: Receipt) -> t.Iterator[Drift]:
     """What another generation has that the recorded one has not."""
-    if target.spec.kind == QUEEN:
+    if f"files/{GATEWAY_FILE}" in target.contents:
         yield Drift(GATEWAY, "her map of hives and workers is out of date" + _strangers(known, receipt))
         return
     explained = known.get("release") != receipt.get("release")

@@ -29,10 +29,11 @@ def command_line(pid: int) -> bytes:
         return b""
 
 
-def of_session(session: int, variables: t.AbstractSet[str]) -> list[int]:
-    """Living members of a session that were started with all of these ``NAME=value`` variables, without its leader.
+def of_session(session: int, variables: t.AbstractSet[str], folder: str) -> list[int]:
+    """Living members of a session that were started with all of these ``NAME=value`` variables or work below a folder.
 
-    The kernel gives no process an id that a session still has, so members whose leader is gone are surely its own.
+    Its leader is none of them. The kernel gives no process an id that a session still has, so members whose leader is
+    gone are surely its own. A process that sets its title overwrites its variables.
     """
     found = []
     for entry in os.listdir("/proc"):
@@ -44,9 +45,10 @@ def of_session(session: int, variables: t.AbstractSet[str]) -> list[int]:
                 continue
             with open(f"/proc/{entry}/environ", "rb") as file:
                 environ = set(os.fsdecode(file.read()).split("\0"))
+            works = os.readlink(f"/proc/{entry}/cwd") + "/"
         except (OSError, IndexError):  # it ended meanwhile, or is not ours to look at
             continue
-        if variables <= environ:
+        if variables <= environ or works.startswith(folder + "/"):
             found.append(int(entry))
     return found
 

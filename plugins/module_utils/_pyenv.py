@@ -19,8 +19,9 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progres
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import PythonEnv
 
 _ELSEWHERE = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_SYSTEM_PYTHON")  # they name another environment than ours
+_TORCH_BACKEND = "UV_TORCH_BACKEND"
 _INDEXES = (
-    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_TORCH_BACKEND",
+    "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", _TORCH_BACKEND,
 )  # fmt: skip
 # What uv says of its work, one line each: https://docs.astral.sh/uv/pip/packages/
 _STAGES = ("Resolved ", "Downloading ", "Downloaded ", "Building ", "Built ", "Prepared ", "Installed ", "Bytecode ")
@@ -44,7 +45,7 @@ def build_env(
     uv: path of the uv program. interpreter: path of the Python below it, which must stay where it is.
     cache: uv's cache folder, best on the file system of ``dest``; empty uses one that is removed again.
     timeout: seconds, for each of uv's steps. wheels: folder of the wheels to use instead of any index.
-    uv's own settings apply (``UV_*`` variables, ``uv.toml``, proxies).
+    uv's own settings apply (``UV_*`` variables, ``uv.toml``, proxies); ``UV_TORCH_BACKEND`` above that of ``env``.
     Raises SourceError with uv's last lines, or Stopped; ``dest`` may then hold a part, which is the caller's to remove.
     """
     dest = os.path.abspath(dest)
@@ -132,7 +133,9 @@ class _Build:
     def choices(self, env: PythonEnv) -> list[str]:
         """The arguments that decide which versions and builds are taken."""
         arguments = ["--overrides", self.write("overrides.txt", env.overrides)] if env.overrides.strip() else []
-        return [*arguments, "--torch-backend", env.torch_backend] if env.torch_backend else arguments
+        # A site whose own index has PyTorch's builds sets this to nothing, so that PyTorch's index is not asked.
+        backend = self._env.pop(_TORCH_BACKEND, env.torch_backend)
+        return [*arguments, "--torch-backend", backend] if backend else arguments
 
     def check(self) -> None:
         """The interpreter runs, and no program of the environment holds the path that it has now."""

@@ -22,7 +22,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import Observed, Plan, serves
 from ansible_collections.rbee.fleet.plugins.module_utils._receipts import receipts_on
 from ansible_collections.rbee.fleet.plugins.module_utils._request import BROKEN, Outcome
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, QUEEN
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import BUNDLED, HIVE, QUEEN
 
 _SILENCE = 5.0  # seconds without a question after which there is no queen that asks
 _POLL = 0.1
@@ -93,7 +93,7 @@ class Rotation:
     def _out(self, name: str, port: int, timeout: float, returns: bool) -> t.Iterator[None]:
         receipts = receipts_on(self._layout).values()
         agent = next((item for item in receipts if (item.get("kind"), item.get("fleet")) == (HIVE, self._fleet)), None)
-        if agent is None:
+        if agent is None or agent.get("source", {}).get("kind", BUNDLED) != BUNDLED:  # the queen asks no other program
             yield
             return
         where = str(agent.get("address", "")), int(agent.get("port", 0))

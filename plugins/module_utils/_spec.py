@@ -23,6 +23,8 @@ QUEEN, HIVE, WORKER, MODEL, TOOL = "queen", "hive", "worker", "model", "tool"
 KINDS = (QUEEN, HIVE, WORKER, MODEL, TOOL)
 
 ANY_PLATFORM = "any"
+BUNDLED = "bundled"  # a source's kind, and so what tells the agent of the collection from another program
+GATEWAY_FILE = "haproxy.cfg"  # the file of a queen by which our gateway is told from another program
 
 
 class SpecError(ValueError):

@@ -70,6 +70,7 @@ class SupervisorManager(ServiceManager):
 
     def __init__(self, prefix: str, environment: str) -> None:
         self._root = os.path.join(prefix, "supervisor")
+        self._data = os.path.join(os.path.realpath(prefix), "data")
         self._environment = environment
         self._config = os.path.join(self._root, "supervisord.conf")
         self._socket = os.path.join(self._root, "sock")
@@ -153,11 +154,12 @@ class SupervisorManager(ServiceManager):
 
     def _left_by(self, supervisord: int, component: str = "") -> list[int]:
         """Processes started by the supervisord with that process id. component: only those of one program."""
-        marks = {f"SUPERVISOR_SERVER_URL=unix://{self._socket}"}
+        marks, folder = {f"SUPERVISOR_SERVER_URL=unix://{self._socket}"}, self._data
         if component:
             marks.add(f"SUPERVISOR_PROCESS_NAME={unit_name(component)}")
+            folder = os.path.join(folder, component)
         # It opens a session of its own when it becomes a daemon, and its programs stay in it.
-        return [pid for pid in processes.of_session(supervisord, marks) if pid != os.getpid()]
+        return [pid for pid in processes.of_session(supervisord, marks, folder) if pid != os.getpid()]
 
     # Programs
 

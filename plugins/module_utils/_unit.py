@@ -24,6 +24,15 @@ SETTLED = 60
 
 _HOMES = ("/home", "/root", "/run/user")
 
+# What an earlier life of a program left behind is killed before the next one begins, as systemd does: vLLM's engine
+# outlives a killed API server and holds the GPU's memory. It is known by its session (proc_pid_stat(5), field 6) and
+# its working folder, since a process that sets its title overwrites its environment.
+_ALONE = (
+    "read -r _ _ _ _ _ session _ </proc/self/stat; for p in /proc/[0-9]*; do "
+    '[ "$p/cwd" -ef . ] && read -r stat <"$p/stat" && set -- ${stat##*) } && [ "$4" = "$session" ] && '
+    '[ "$3" != $$ ] && [ "${p#/proc/}" != "$session" ] && kill -9 "${p#/proc/}"; done 2>/dev/null; '
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ServiceDefinition:
@@ -126,11 +135,9 @@ def supervisor_program(defn: ServiceDefinition, log_dir: str) -> str:
     Supervisor grants no capabilities and takes supplementary groups from the account database.
     """
     name = unit_name(defn.name)
-    command = shlex.quote(defn.start)
-    if defn.nofile:
-        # As close as the host allows, like systemd.
-        limit = f"ulimit -n {defn.nofile} 2>/dev/null || ulimit -n $(ulimit -H -n)"
-        command = "/bin/sh -c " + shlex.quote(f"{limit}; exec {command}")
+    # As close to the limit as the host allows, like systemd.
+    limit = f"ulimit -n {defn.nofile} 2>/dev/null || ulimit -n $(ulimit -H -n); " if defn.nofile else ""
+    command = "/bin/sh -c " + shlex.quote(f"{_ALONE}{limit}exec {shlex.quote(defn.start)}")
     environment = {"HOME": defn.data_dir}
     system = defn.scope == "system" and bool(defn.user)
     if system:

@@ -95,19 +95,15 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have two models on the hosts of a group
-  hosts: gpus
-  gather_facts: false
+- name: Have two models
+  rbee.fleet.models:
+    hf_token: env:HF_TOKEN
+    models:
+      - HuggingFaceTB/SmolLM2-135M-Instruct
+      - name: qwen-small
+        url: https://example.com/qwen.gguf
+        sha256: 4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865
   become: true
-  tasks:
-    - name: Download them
-      rbee.fleet.models:
-        hf_token: env:HF_TOKEN
-        models:
-          - HuggingFaceTB/SmolLM2-135M-Instruct
-          - name: qwen-small
-            url: https://example.com/qwen.gguf
-            sha256: 4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865
 
 - name: Remove one
   rbee.fleet.models:

@@ -67,7 +67,7 @@ class Adoption:
         tables: dict[str, Table] = {}
         listed: dict[str, tuple[str, ...]] = {}
         for host, component in left:
-            entry = dict(component["declared"])
+            entry = dict(sorted(component["declared"].items(), key=lambda item: item[0] != "name"))
             name = str(entry.get("name", ""))
             other = tables.get(name)
             if name in known and host in known[name].hives:

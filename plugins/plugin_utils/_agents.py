@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, QUEEN
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import BUNDLED, HIVE, QUEEN
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import WILDCARDS
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import LOCAL, is_loopback
@@ -73,12 +73,17 @@ class Reach(t.NamedTuple):
 
 def agent_of(specs: Specs, reach: Reach) -> Question | str:
     """How to ask a host's agent, or why it cannot be asked from here."""
-    return _question(next((spec for spec in specs if spec["kind"] == HIVE), None), reach, STATE, "agent")
+    spec = next((spec for spec in specs if spec["kind"] == HIVE), None)
+    kinds = {source["kind"] for variant in (spec or {}).get("variants", ()) for source in variant["sources"].values()}
+    if kinds and BUNDLED not in kinds:
+        return f"its hive, version {spec and spec['version']} of your catalog, is another program, which tells no state"
+    return _question(spec, reach, STATE, "agent")
 
 
 def queen_of(specs: Specs, reach: Reach) -> Question | str:
     """The same for a host's queen."""
-    return _question(next((spec for spec in specs if spec["kind"] == QUEEN), None), reach, HEALTH, "queen")
+    spec = next((spec for spec in specs if spec["kind"] == QUEEN), None)
+    return _question(spec, reach, (spec or {}).get("health", {}).get("path") or HEALTH, "queen")
 
 
 def _question(spec: t.Mapping[str, t.Any] | None, reach: Reach, path: str, who: str) -> Question | str:

@@ -15,7 +15,11 @@ import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
     ANY_PLATFORM,
+    BUNDLED,
+    GATEWAY_FILE,
+    HIVE,
     TOOL,
+    WORKER,
     File,
     Health,
     PythonEnv,
@@ -29,8 +33,10 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigEr
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Path, parse
 
-PLACEHOLDERS = ("release", "files", "data", "prefix", "python", "address", "port", "model", "model_path")
-_WITHOUT_MODEL = tuple(name for name in PLACEHOLDERS if not name.startswith("model"))
+# Filled in on the controller, which alone knows the fleet; the others on the host.
+ALIAS, QUEEN_URL = "hive", "queen_url"
+_OF_HIVES, _OF_MODELS = (ALIAS, QUEEN_URL), ("model", "model_path")
+PLACEHOLDERS = ("release", "files", "data", "prefix", "python", "address", "port", *_OF_HIVES, *_OF_MODELS)
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[^\]]*\])?\s*(===?\s*[^\s*;,]+\s*(;.*)?$|@\s*\S+)")
@@ -89,6 +95,27 @@ class Entry:
     def latest(self) -> str:
         return self.versions[0]
 
+    @property
+    def is_gateway(self) -> bool:
+        """Whether it is a queen that reads what is rendered for HAProxy; another one only answers her health path."""
+        return self.mentions("{files}/" + GATEWAY_FILE)
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether it is the hive's agent that the collection brings; another one only answers its health path."""
+        sources = (source for release in self.releases for source in release.variant.sources.values())
+        return self.kind == HIVE and any(source.kind == BUNDLED for source in sources)
+
+    def mentions(self, text: str) -> bool:
+        """Whether a text stands in anything that placeholders are filled in."""
+        variants = [release.variant for release in self.releases]
+        words = [*self.command, *self.model_command, *self.models_command, *self.check, *self.env.values()]
+        words += [self.health.path, *(word for release in self.releases for word in release.models_command)]
+        words += [word for command in self.programs.values() for word in command]
+        words += [word for variant in variants for word in (*variant.command, *variant.env.values())]
+        words += [file.content for file in self.files if file.template or file.each_model]
+        return any(text in word for word in words)
+
     def variants(self, version: str) -> tuple[Variant, ...]:
         """The builds of a version in order of preference. Raises CatalogError, naming the known versions."""
         found = tuple(release.variant for release in self.releases if release.version == version)
@@ -139,7 +166,8 @@ def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[st
         reader.wrong((), f"the file name is the type and must be like 'my-engine.toml', not {type_name!r}")
     found = reader.table((), document.data, ENTRY)
     releases = [_release(reader, ("release", index), item, read_text) for index, item in enumerate(found["release"])]
-    files = [_file(reader, name, content, read_text) for name, content in found["files"].items()]
+    known = _known(found["kind"])
+    files = [_file(reader, name, content, read_text, known) for name, content in found["files"].items()]
     _check_entry(reader, found)
     if reader.mistakes:
         raise CatalogError(reader.mistakes)
@@ -153,7 +181,13 @@ def parse_entry(type_name: str, text: str, where: str, read_text: t.Callable[[st
     )
 
 
-def _file(reader: Reader, name: str, given: str | dict[str, t.Any], read_text: t.Callable[[str], str]) -> File:
+def _file(
+    reader: Reader,
+    name: str,
+    given: str | dict[str, t.Any],
+    read_text: t.Callable[[str], str],
+    known: t.Sequence[str],
+) -> File:
     if isinstance(given, str):
         return File(name, given)
     content = given["content"]
@@ -162,7 +196,7 @@ def _file(reader: Reader, name: str, given: str | dict[str, t.Any], read_text: t
     if given["file"]:
         path: Path = ("files", name, "file")
         content = _beside(reader, path, given["file"], read_text)
-        _check_words(reader, path[:-1], {"file": content if given["template"] else ""}, _WITHOUT_MODEL)
+        _check_words(reader, path[:-1], {"file": content if given["template"] else ""}, known)
     return File(name, content, template=given["template"])
 
 
@@ -306,22 +340,29 @@ def _check_releases(reader: Reader, releases: t.Sequence[dict[str, t.Any]]) -> N
 
 
 def _check_placeholders(reader: Reader, found: dict[str, t.Any]) -> None:
+    known = _known(found["kind"])
     for key in ("command", "models_command", "check"):
-        _check_words(reader, (key,), found[key], _WITHOUT_MODEL)
-    _check_words(reader, ("model_command",), found["model_command"], PLACEHOLDERS)
-    _check_words(reader, ("env",), found["env"], _WITHOUT_MODEL)
+        _check_words(reader, (key,), found[key], known)
+    _check_words(reader, ("model_command",), found["model_command"], (*known, *_OF_MODELS))
+    _check_words(reader, ("env",), found["env"], known)
     for name, words in found["programs"].items():
-        _check_words(reader, ("programs", name), words, _WITHOUT_MODEL)
-    _check_words(reader, ("health",), {"path": found["health"]["path"]}, _WITHOUT_MODEL)
+        _check_words(reader, ("programs", name), words, known)
+    _check_words(reader, ("health",), {"path": found["health"]["path"]}, known)
     for name, content in found["files"].items():
         if isinstance(content, dict) and content["each_model"]:
-            _check_words(reader, ("files", name), {"each_model": content["each_model"]}, PLACEHOLDERS)
+            _check_words(reader, ("files", name), {"each_model": content["each_model"]}, (*known, *_OF_MODELS))
         if isinstance(content, dict) and content["template"]:
-            _check_words(reader, ("files", name), {"content": content["content"]}, _WITHOUT_MODEL)
+            _check_words(reader, ("files", name), {"content": content["content"]}, known)
     for index, release in enumerate(found["release"]):
         for key in ("command", "models_command"):
-            _check_words(reader, ("release", index, key), release[key], _WITHOUT_MODEL)
-        _check_words(reader, ("release", index, "env"), release["env"], _WITHOUT_MODEL)
+            _check_words(reader, ("release", index, key), release[key], known)
+        _check_words(reader, ("release", index, "env"), release["env"], known)
+
+
+def _known(kind: str) -> tuple[str, ...]:
+    """The placeholders of an entry of this kind, but for those that only a model_command has."""
+    without = _OF_MODELS if kind in (HIVE, WORKER) else _OF_MODELS + _OF_HIVES
+    return tuple(name for name in PLACEHOLDERS if name not in without)
 
 
 def _check_words(
@@ -331,7 +372,9 @@ def _check_words(
         for name in _PLACEHOLDER.findall(word or ""):
             if name in known:
                 continue
-            if name in PLACEHOLDERS:
+            if name in _OF_MODELS:
                 reader.wrong(path + (key,), f"{{{name}}} can only be used in model_command and each_model")
+            elif name in _OF_HIVES:
+                reader.wrong(path + (key,), f"{{{name}}} can only be used by a hive or a worker")
             else:
                 reader.wrong(path + (key,), f"unknown placeholder {{{name}}}; {suggestion(name, known)}")

@@ -13,8 +13,9 @@ import dataclasses
 import posixpath
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, QUEEN
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _hives, _hives_conf, _keys, _models
-from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import QUEEN_URL, Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY, Layered, layered, lost
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
@@ -51,7 +52,7 @@ def parse(texts: t.Mapping[str, str], catalog: Catalog, folder: str, given: t.Se
     rbee, reader = Reader(documents[RBEE], mistakes), Reader(hives, mistakes)
     fleet = build(rbee, reader, Reader(models, mistakes), catalog, folder, imply_models=MODELS not in texts)
     _check_aliases(reader, fleet)
-    check(reader, fleet)
+    check(rbee, reader, fleet, catalog)
     if mistakes:
         raise ConfigError(mistakes)
     return _marked(fleet, temporary)
@@ -109,11 +110,13 @@ def build(
     )
 
 
-def check(reader: Reader, fleet: _fleet.Fleet) -> None:
-    """Notes what only shows when the whole fleet is seen. reader: of its hives."""
-    again = _check_machines(reader, fleet)
-    _check_reach(reader, fleet)
-    check_ports(reader, fleet, fleet.queen_host, again)
+def check(rbee: Reader, hives: Reader, fleet: _fleet.Fleet, catalog: Catalog) -> None:
+    """Notes what only shows when the whole fleet is seen."""
+    again = _check_machines(hives, fleet)
+    _check_reach(hives, fleet)
+    check_ports(hives, fleet, fleet.queen_host, again)
+    check_queen_url(hives, fleet, catalog)
+    _check_open(rbee, fleet.queen, catalog.get(QUEEN))
 
 
 def reference(given: str, folder: str) -> str:
@@ -164,6 +167,19 @@ def _queen(reader: Reader, table: _keys.Table, hives: t.Sequence[_fleet.Hive]) -
     return _fleet.Queen(**table | ({key: getattr(host, key) for key in _ONLY_STANDALONE} if host else {}))
 
 
+def _check_open(reader: Reader, queen: _fleet.Queen, entry: Entry | None) -> None:
+    """A queen that is not the gateway compares no key, and listens where she is told only if she is told."""
+    if entry is None or entry.is_gateway:
+        return
+    if queen.api_key:
+        reader.wrong(("queen", "api_key"), "the queen of your catalog (queen.toml) does not read it; remove it")
+    if not queen.insecure and not entry.mentions("{address}"):
+        message = (
+            "the queen of your catalog (queen.toml) is not told where to listen, and may be reachable from elsewhere"
+        )
+        reader.wrong(("queen", "insecure"), f"expected true: {message}")
+
+
 def _check_aliases(reader: Reader, fleet: _fleet.Fleet) -> None:
     """One inventory host a hive."""
     aliases: dict[str, int] = {}
@@ -198,6 +214,22 @@ def _check_reach(reader: Reader, fleet: _fleet.Fleet) -> None:
         if _fleet.is_loopback(hive.address) and not beside and hive.alias != fleet.queen_host:
             message = f"the queen on {queen.hostname} cannot dial {hive.address} of another machine"
             reader.wrong(("hive", index, "address"), f"{message}; set an address that she can reach")
+
+
+def check_queen_url(reader: Reader, fleet: _fleet.Fleet, catalog: Catalog, known: bool = True) -> None:
+    """Whatever on a hive needs the queen's address can be told one. known: whether the queen is."""
+    wanted = "{" + QUEEN_URL + "}"
+    for index, hive in enumerate(fleet.hives):
+        entries = [catalog.get(name) for name in (HIVE, *(worker.type for worker in hive.workers))]
+        types = [entry.type for entry in entries if entry and entry.mentions(wanted)]
+        given = [word for worker in hive.workers for word in (*worker.args, *worker.env.values())]
+        types += ["args or env"] if any(wanted in (word or "") for word in given) else []
+        if types and not known:
+            message = f"{types[0]} needs {wanted}, which the role does not know; write the queen's address in its place"
+            reader.wrong(("hive", index, "alias"), message)
+        elif types and not _fleet.queen_url(fleet, hive):
+            message = f"{types[0]} needs {wanted}, and this hive cannot reach the queen on {fleet.queen.bind}"
+            reader.wrong(("hive", index, "alias"), f"{message}; set bind of the queen to her address")
 
 
 def check_ports(reader: Reader, fleet: _fleet.Fleet, queen_host: str = "", left_out: t.Collection[int] = ()) -> None:

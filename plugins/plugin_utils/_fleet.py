@@ -11,6 +11,8 @@ import ipaddress
 import re
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils._verdict import WILDCARDS
+
 STANDALONE, ATTACHED = "standalone", "attached-hive"
 LOCAL, SSH = "local", "ssh"
 SYSTEM, USER = "system", "user"
@@ -138,6 +140,17 @@ class Fleet:
             return self.queen.attached_hive_alias
         place = machine(self.queen, self.scope)
         return next((hive.alias for hive in self.hives if machine(hive, self.scope) == place), QUEEN_HOST)
+
+
+def queen_url(fleet: Fleet, hive: Hive) -> str:
+    """Where a hive reaches the queen; empty when she listens nowhere that it could."""
+    host = fleet.queen.bind
+    if host in WILDCARDS or is_loopback(host):
+        beside = hive.alias == fleet.queen_host
+        host = WILDCARDS.get(host, host) if beside else fleet.queen.hostname
+        if not beside and is_loopback(host):
+            return ""
+    return f"http://{f'[{host}]' if ':' in host else host}:{fleet.queen.port}"
 
 
 def machine(reached: Queen | Hive, scope: str) -> tuple[str, int, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import File
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import GATEWAY_FILE, File
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_config import config
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_errors import unknown_model
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, model_backend
@@ -35,7 +35,7 @@ def render(gateway: Gateway) -> tuple[File, ...]:
     if gateway.page:
         answers.append(File(PAGE, gateway.page))
     files = [
-        File("haproxy.cfg", config(gateway, max(len(answer.content.encode()) for answer in answers))),
+        File(GATEWAY_FILE, config(gateway, max(len(answer.content.encode()) for answer in answers))),
         File("models.map", "".join(f"{spelt} {model_backend(model)}\n" for model in models for spelt in keys(model))),
         File("models.regex.map", "".join(f"{pattern(model)} {model_backend(model)}\n" for model in models)),
         File("models.card.map", "".join(f"{key(model)} {_json(_card(model))}\n" for model in models)),

@@ -142,6 +142,20 @@ def named(machines: t.Iterable[Machine]) -> tuple[list[Machine], list[str]]:
     return list(known.values()), notes
 
 
+def apart(machines: t.Iterable[Machine]) -> None:
+    """Raises GivenError for two machines behind one address: their agents and workers would have the same ports."""
+    first: dict[str, Machine] = {}
+    for machine in machines:
+        address = (machine.address or machine.hostname).lower()
+        other = first.setdefault(address, machine)
+        if other is not machine:
+            raise GivenError(
+                f"hosts: {other.alias} and {machine.alias} are behind one address, {address}, where a port can be"
+                " that of one of them only; give one here, and add the other to hives.conf with a hive_port and"
+                " ports of its own"
+            )
+
+
 def _short(hostname: str) -> str:
     return hostname if _is_address(hostname) else hostname.split(".", 1)[0]
 

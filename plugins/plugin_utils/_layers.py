@@ -44,6 +44,8 @@ def layered(lower: Document, upper: Document, kind: str) -> Layered:
         data[kind] = merged = list(tables)
         for index, table in _tables(upper, kind):
             at = _index(merged, kind, table)
+            if at is None and upper.name == TEMPORARY and _only_adds(kind, table):
+                continue  # which lost() tells
             if at is None:
                 moved[kind, len(merged)] = (kind, index)
                 merged.append(table)
@@ -55,7 +57,7 @@ def layered(lower: Document, upper: Document, kind: str) -> Layered:
 def lost(lower: Document, upper: Document) -> t.Iterator[Mistake]:
     """Workers of hives that are gone: tables that were written to add to a hive of the lower document."""
     for index, table in _tables(upper, "hive"):
-        if "hostname" not in table and _index(lower.data.get("hive", []), "hive", table) is None:
+        if _only_adds("hive", table) and _index(lower.data.get("hive", []), "hive", table) is None:
             message = f"{lower.name} has no hive {table.get('alias')!r} for these workers; delete this table"
             yield Mistake(upper.name, upper.line(("hive", index)), f"hive[{index}].alias", message)
 
@@ -63,6 +65,10 @@ def lost(lower: Document, upper: Document) -> t.Iterator[Mistake]:
 def entry_name(entry: t.Any) -> str:
     """The name of a worker, which is its type's where it has none."""
     return str(entry.get("name") or entry.get("type") if isinstance(entry, dict) else entry)
+
+
+def _only_adds(kind: str, table: t.Mapping[str, t.Any]) -> bool:
+    return kind == "hive" and "hostname" not in table
 
 
 def _tables(document: Document, kind: str) -> t.Iterator[tuple[int, dict[str, t.Any]]]:

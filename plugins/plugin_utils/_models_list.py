@@ -8,6 +8,7 @@ docs/models.md has the format of the document.
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._agent_text import table
@@ -20,6 +21,8 @@ SCHEMA = 1
 OK = "ok"
 LOST = (FAILED, UNREACHABLE)
 HEAD = ("NAME", "SIZE", "VERSION", "USED BY", "")
+
+_COMMIT, _SHORT = "[0-9a-f]{40}", 12
 
 Thing = t.Mapping[str, t.Any]
 
@@ -117,7 +120,8 @@ def _row(model: Thing) -> tuple[str, ...]:
     if not model["declared"]:
         remarks.append("not declared")
     users = ", ".join(model["used_by"])
-    return model["name"], model["size"] or "-", model["version"] or "-", users or "-", "; ".join(remarks)
+    version = model["version"][:_SHORT] if re.fullmatch(_COMMIT, model["version"]) else model["version"]
+    return model["name"], model["size"] or "-", version or "-", users or "-", "; ".join(remarks)
 
 
 def _title(download: Thing) -> str:

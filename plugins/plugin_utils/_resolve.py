@@ -13,8 +13,9 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils import _spec
 from ansible_collections.rbee.fleet.plugins.module_utils._agent_request import CATALOG
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN, HUGGINGFACE
+from ansible_collections.rbee.fleet.plugins.module_utils._target import fill
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
-from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import ALIAS, QUEEN_URL, Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_page import PAGE
@@ -66,6 +67,38 @@ def hive_specs(
     return tuple(specs)
 
 
+def _values(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
+    """What stands for the placeholders of hives and workers that a host cannot fill in."""
+    return {ALIAS: hive.alias, QUEEN_URL: _fleet.queen_url(fleet, hive)}
+
+
+def _filled(spec: _spec.Spec, values: t.Mapping[str, str]) -> _spec.Spec:
+    """With these placeholders filled in, wherever a host fills in its own."""
+
+    def words(given: t.Iterable[str]) -> tuple[str, ...]:
+        return tuple(fill(word, values) for word in given)
+
+    def env(given: t.Mapping[str, str]) -> dict[str, str]:
+        return {name: fill(value, values) for name, value in given.items()}
+
+    return dataclasses.replace(
+        spec,
+        command=words(spec.command),
+        check=words(spec.check),
+        env=env(spec.env),
+        programs={name: words(command) for name, command in spec.programs.items()},
+        files=tuple(
+            dataclasses.replace(file, content=fill(file.content, values)) if file.template or file.each_model else file
+            for file in spec.files
+        ),
+        health=dataclasses.replace(spec.health, path=fill(spec.health.path, values)),
+        variants=tuple(
+            dataclasses.replace(variant, command=words(variant.command), env=env(variant.env))
+            for variant in spec.variants
+        ),
+    )
+
+
 def hive_secrets(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
     """References to what the host of a hive needs, for Hugging Face where a model comes from there."""
     from_hub = {model.name for model in fleet.models if model.source == _keys.HUGGINGFACE}
@@ -110,11 +143,29 @@ def _component(fleet: _fleet.Fleet, entry: Entry, name: str, version: str = "") 
 
 
 def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
-    """The gateway in front of all hives of the fleet."""
-    queen = fleet.queen
+    """The gateway in front of all hives of the fleet, or the program that stands in its place."""
+    queen, entry = fleet.queen, _entry(catalog, _spec.QUEEN)
+    spec = _component(fleet, entry, _spec.QUEEN)
+    page = next((file.content for file in spec.files if file.path == PAGE), "")
+    if entry.is_gateway:
+        gateway = _gateway(fleet, catalog, page)
+        spec = dataclasses.replace(
+            spec, files=tuple(file for file in spec.files if file.path != PAGE) + render(gateway)
+        )
+    return dataclasses.replace(
+        spec,
+        address=queen.bind,
+        port=queen.port,
+        auto_start=queen.auto_start,
+        declared=json.dumps({**declared_general(fleet), **_temporary(fleet)}, sort_keys=True),
+        register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
+    )
+
+
+def _gateway(fleet: _fleet.Fleet, catalog: Catalog, page: str) -> Gateway:
+    queen, drains = fleet.queen, _entry(catalog, _spec.HIVE).is_agent
     hives = sorted(fleet.hives, key=lambda hive: hive.alias)  # a table that moves within its file changes nothing
-    spec = _component(fleet, _entry(catalog, _spec.QUEEN), _spec.QUEEN)
-    gateway = Gateway(
+    return Gateway(
         fleet=fleet.name,
         bind=queen.bind,
         port=queen.port,
@@ -122,23 +173,14 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         max_request_bytes=queen.max_request_bytes,
         hives=tuple(GatewayHive(hive.alias, hive.address, hive.hive_port) for hive in hives),
         workers=tuple(
-            _gateway_worker(hive, worker, entry, models)
+            _gateway_worker(hive, worker, entry, models, drains)
             for hive in hives
             for worker in sorted(hive.workers, key=lambda worker: worker.name)
             for entry in (_entry(catalog, worker.type),)
             for models in (_reachable(worker, entry, on_demand(fleet, hive, worker, entry)),)
             if models or not _idle(worker, entry)
         ),
-        page=next((file.content for file in spec.files if file.path == PAGE), ""),
-    )
-    return dataclasses.replace(
-        spec,
-        address=queen.bind,
-        port=queen.port,
-        files=tuple(file for file in spec.files if file.path != PAGE) + render(gateway),
-        auto_start=queen.auto_start,
-        declared=json.dumps({**declared_general(fleet), **_temporary(fleet)}, sort_keys=True),
-        register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
+        page=page,
     )
 
 
@@ -191,7 +233,10 @@ def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
     )
 
 
-def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry, models: t.Sequence[str]) -> GatewayWorker:
+def _gateway_worker(
+    hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry, models: t.Sequence[str], drains: bool
+) -> GatewayWorker:
+    """drains: whether the agent of the hive can be asked for it."""
     return GatewayWorker(
         hive=hive.alias,
         name=worker.name,
@@ -200,22 +245,25 @@ def _gateway_worker(hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry, mode
         port=worker.port,
         models=tuple(models),
         health_path=entry.health.path,
-        agent_port=hive.hive_port,
+        agent_port=hive.hive_port if drains else 0,
     )
 
 
 def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Spec:
-    spec = _component(fleet, _entry(catalog, _spec.HIVE), _spec.HIVE)
-    known = _spec.File(path=CATALOG, content=json.dumps(_catalog_of(fleet, hive, catalog), indent=1, sort_keys=True))
-    return dataclasses.replace(
+    entry = _entry(catalog, _spec.HIVE)
+    spec = _component(fleet, entry, _spec.HIVE)
+    if entry.is_agent:
+        known = json.dumps(_catalog_of(fleet, hive, catalog), indent=1, sort_keys=True)
+        spec = dataclasses.replace(spec, files=(*spec.files, _spec.File(path=CATALOG, content=known)))
+    spec = dataclasses.replace(
         spec,
         address=hive.address,
         port=hive.hive_port,
         auto_start=hive.auto_start,
-        files=(*spec.files, known),
         declared=json.dumps({"alias": hive.alias}),
         temporary=hive.temporary,
     )
+    return _filled(spec, _values(fleet, hive))
 
 
 def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dict[str, t.Any]:
@@ -226,7 +274,7 @@ def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dic
         plain = _fleet.Worker(type=name, name=name, version=entry.latest, port=entry.port)
         workers[name] = {
             "model": entry.model,
-            "model_command": list(entry.model_command),
+            "model_command": [fill(word, _values(fleet, hive)) for word in entry.model_command],
             "spec": _spec.to_dict(_worker(fleet, hive, plain, entry)),
         }
         models = on_demand(fleet, hive, plain, entry)
@@ -290,7 +338,7 @@ def _worker(
     if models:
         spec = dataclasses.replace(spec, variants=_for_several(spec, entry, models), models=models)
     spec = _spec.with_arguments(spec, (tuple(entry.model_command) if worker.model else ()) + worker.args)
-    return dataclasses.replace(
+    spec = dataclasses.replace(
         spec,
         variants=tuple(variant for variant in spec.variants if worker.variant in ("", variant.name)),
         env=dict(worker.env),
@@ -304,6 +352,7 @@ def _worker(
         declared=json.dumps(declared_worker(worker, entry), sort_keys=True),
         temporary=worker.temporary or hive.temporary,
     )
+    return _filled(spec, _values(fleet, hive))
 
 
 def _for_several(spec: _spec.Spec, entry: Entry, models: t.Mapping[str, str]) -> tuple[_spec.Variant, ...]:

@@ -177,6 +177,8 @@ def _queen(queen: Thing) -> str:
     info = queen["info"]
     if info is None:
         return f"answers on {queen['url']}; more is not known: {clean(queen['info_reason'])}"
+    if not {"hives", "workers", "models"} & info.keys():
+        return f"answers on {queen['url']}: another program than ours, which tells nothing of the fleet"
     models = info.get("models")
     count = len(models) if isinstance(models, list) else None
     known = (_counted(info.get("hives"), "hive"), _counted(info.get("workers"), "worker"), _counted(count, "model"))

@@ -84,8 +84,9 @@ def hive(site: Site) -> _fleet.Fleet:
     if site.host not in site.group:
         message = "this host is not in the group of the hives, so the queen would not know it"
         mistakes.append(Mistake(site.host, 0, GROUP, message))
-    fleet, reader = _build(site, {}, {site.host: site.own}, mistakes)
+    fleet, _rbee, reader = _build(site, {}, {site.host: site.own}, mistakes)
     _config.check_ports(reader, fleet)
+    _config.check_queen_url(reader, fleet, site.catalog, known=False)
     return _checked(fleet, mistakes)
 
 
@@ -102,22 +103,23 @@ def queen(site: Site, hives: t.Mapping[str, Variables]) -> _fleet.Fleet:
         table |= {"mode": _fleet.ATTACHED, "attached_hive_alias": site.host}
     else:
         table |= _reached(site.host, site.own)
-    fleet, reader = _build(site, table, hives, mistakes)
-    _config.check(reader, fleet)
+    fleet, rbee, reader = _build(site, table, hives, mistakes)
+    _config.check(rbee, reader, fleet, site.catalog)
     return _checked(fleet, mistakes)
 
 
 def _build(
     site: Site, queen_table: dict[str, t.Any], hives: t.Mapping[str, Variables], mistakes: list[Mistake]
-) -> tuple[_fleet.Fleet, Reader]:
-    """The fleet, and the reader of its hives."""
+) -> tuple[_fleet.Fleet, Reader, Reader]:
+    """The fleet, and the readers of its general settings and of its hives."""
     general = {"fleet": _given(site.own, FLEET), "queen": queen_table, "package": _given(site.own, PACKAGE)}
     tables = [{"alias": alias, **_reached(alias, own), **_given(own, HIVE)} for alias, own in hives.items()]
     declaring = {**hives, site.host: site.own}
     models = _models(declaring, mistakes)
+    rbee = _Reader(general, _origins_of_general(site.host), mistakes)
     reader = _Reader({"hive": tables}, _origins_of_hives(hives), mistakes)
     fleet = _config.build(
-        _Reader(general, _origins_of_general(site.host), mistakes),
+        rbee,
         reader,
         _Reader(
             {"model": [table for table, _place in models]},
@@ -129,7 +131,7 @@ def _build(
         imply_models=all(own.get(MODELS) is None for own in declaring.values()),
         aliases=site.group,
     )
-    return fleet, reader
+    return fleet, rbee, reader
 
 
 def _origins_of_general(host: str) -> Origins:

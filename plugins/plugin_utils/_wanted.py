@@ -142,11 +142,9 @@ def _notes(
         return
     extra = [alias for alias in places if alias not in own]
     if extra:
-        where = "" if is_declared else " in models.conf"
-        yield (
-            f"{model.name} is not declared{where} for {', '.join(extra)}: it stays there until it is removed, and "
-            f"'sync -e rbee_extra=adopt' declares it"
-        )
+        where = f" for {', '.join(extra)}: it stays there" if is_declared else f": it stays on {', '.join(extra)}"
+        adopts = "rbee.fleet.sync with -e rbee_extra=adopt"
+        yield f"{model.name} is not declared{where} until it is removed; {adopts} declares it"
 
 
 def _listed(fleet: _fleet.Fleet) -> str:

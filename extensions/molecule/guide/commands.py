@@ -30,11 +30,13 @@ PAGES = {
 }
 # What a page says and the scenario does not do: a command, or all of a page; and what does it instead.
 ELSEWHERE = {
+    "docs/models.md": "tests/integration/pytest/test_models.py",
     "script/demo": "script/test.py",
     "script/demo --down": "script/test.py",
     "script/test": "script/test.py",
     "docs/chat.md": "tests/integration/pytest/test_chat.py",
     "docs/one-offs.md": "tests/integration/pytest/test_one_off.py",
+    "docs/own-types.md": "tests/integration/pytest/test_engine_entries.py",  # SGLang needs a GPU; there is a stand-in
 }
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|^\|[^\n]*\| *`(ansible-playbook [^`\n]+)` *\|$", re.DOTALL | re.MULTILINE)

@@ -100,10 +100,10 @@ def ask(spec: Spec, path: str) -> t.Any:
 
 
 def without_moments(state: t.Any) -> t.Any:
-    """A state without what the two who look see differently: themselves."""
+    """A state without what those who look see differently: themselves, and what changes from one look to the next."""
     for component in state["components"]:
         component["health"] = ""
-    state["host"].update(interpreter="", python="")
+    state["host"].update(interpreter="", python="", free_bytes=0)
     return state
 
 

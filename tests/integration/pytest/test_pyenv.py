@@ -33,11 +33,11 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import wa
 PYTHON = find_interpreter(">=3.9").path
 
 
-def make_wheel(folder: pathlib.Path, name: str, version: str, requires: str = "") -> str:
-    """A wheel with one module and one console script of its name; returns its digest."""
+def make_wheel(folder: pathlib.Path, name: str, version: str, requires: str = "", text: str = "") -> str:
+    """A wheel with one module and one console script of its name; returns its digest. text: of the module."""
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"def main():\n    print({name!r}, {version!r})\n",
+        f"{name}.py": text or f"def main():\n    print({name!r}, {version!r})\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         + (f"Requires-Dist: {requires}\n" if requires else ""),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
@@ -143,6 +143,25 @@ def test_an_override_takes_a_dependency_out(uv: pathlib.Path, wheels: pathlib.Pa
     env = PythonEnv(requirements="rbeeprobe==1.0\n", overrides='rbeeabsent ; sys_platform == "never"\n')
     build_env(str(uv), str(tmp_path / "env"), env, PYTHON)
     assert output(tmp_path / "env" / "bin" / "rbeeprobe") == "rbeeprobe 1.0"
+
+
+@pytest.mark.parametrize(
+    ("said", "used"), [(None, ["--torch-backend", "cpu"]), ("", []), ("cu128", ["--torch-backend", "cu128"])]
+)
+def test_a_site_says_where_torch_comes_from(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, said: str | None, used: list[str]
+) -> None:
+    monkeypatch.delenv("UV_TORCH_BACKEND", raising=False)
+    if said is not None:
+        monkeypatch.setenv("UV_TORCH_BACKEND", said)
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\ncase $2 in install) echo "${UV_TORCH_BACKEND-unset} $*" >&2; exit 1;; esac\n')
+    uv.chmod(0o755)
+    with pytest.raises(SourceError) as failure:
+        build_env(str(uv), str(tmp_path / "env"), PythonEnv(requirements="torch==2\n", torch_backend="cpu"), PYTHON)
+    words = str(failure.value).splitlines()[0].split()
+    assert words[words.index("failed:") + 1] == "unset"
+    assert [word for word in words if word in ("--torch-backend", "cpu", "cu128")] == used
 
 
 def test_a_missing_package_is_named_and_no_credential_of_the_index_is_shown(

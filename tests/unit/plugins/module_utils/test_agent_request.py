@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 
@@ -66,6 +67,17 @@ def test_a_worker_is_what_the_controller_would_make_of_its_type() -> None:
 )
 def test_a_worker_says_how_it_would_be_declared(options: dict[str, t.Any], declared: dict[str, t.Any]) -> None:
     assert json.loads(install_worker(HIVE, "engine", **options).specs[-1].declared) == declared
+
+
+def test_without_a_model_a_worker_serves_those_of_the_hive_where_its_type_can() -> None:
+    several = dataclasses.replace(ENGINE, models={"model-org--small": "org/small"})
+    workers = {"engine": {**CATALOG["workers"]["engine"], "on_demand": to_dict(several)}}  # type: ignore[index]
+    hive = dataclasses.replace(HIVE, catalog={**CATALOG, "workers": workers})
+    model, worker = install_worker(hive, "engine").specs
+    assert (model.name, worker.models, worker.idle) == ("model-org--small", {"model-org--small": "org/small"}, "")
+    assert json.loads(worker.declared) == {"type": "engine"}
+    assert install_worker(hive, "engine", model="org/small").specs[-1].models == {}
+    assert install_worker(HIVE, "engine").specs[-1].idle == "no model"
 
 
 def test_a_build_with_a_command_of_its_own_serves_the_model_too() -> None:

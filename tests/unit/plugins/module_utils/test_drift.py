@@ -122,6 +122,8 @@ def test_another_model_arguments_port_or_file() -> None:
 def test_the_queens_files_are_the_gateway() -> None:
     old = dataclasses.replace(PLAIN, spec=dataclasses.replace(PLAIN.spec, kind="queen"))
     new = dataclasses.replace(wanted(files="map"), spec=old.spec)
+    assert [line.split(":")[0] for line in changed(new, old)] == ["changed"]  # of another program
+    new = dataclasses.replace(new, contents={**new.contents, "files/haproxy.cfg": new.contents["files/f"]})
     assert [line.split(":")[0] for line in changed(new, old)] == ["gateway"]
 
 

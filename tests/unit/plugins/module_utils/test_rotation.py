@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils import _rotation
+from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._plan import Observed
+from ansible_collections.rbee.fleet.plugins.module_utils._request import Outcome
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +67,19 @@ def test_an_agent_that_is_down_is_given_up(clock):
 def test_an_agent_that_starts_anew_counts_anew(clock):
     counts = iter([(100, 0.1), (0, 0.1), (1, 0.1), (2, 0.1)])
     assert _rotation.heard(lambda: next(counts), 2)
+
+
+def test_another_program_in_the_place_of_the_agent_is_not_waited_for(clock, tmp_path, monkeypatch):
+    layout = Layout(str(tmp_path))
+    about = {"name": "hive", "kind": "hive", "fleet": "f", "address": "127.0.0.1", "port": 9}
+    folder = tmp_path / "components" / "hive"
+    folder.mkdir(parents=True)
+    asked = []
+    monkeypatch.setattr(_rotation, "heard", lambda *_arguments: bool(asked.append(clock.now)))
+    for kind, times in (("archive", 0), ("bundled", 1)):
+        (folder / "receipt.json").write_text(json.dumps({**about, "source": {"kind": kind}}))
+        (tmp_path / "components" / "w").mkdir(exist_ok=True)
+        rotation = _rotation.Rotation(layout, "f", {}, {"w": Observed()}, {})
+        with rotation.left(Outcome("w", "worker"), 8080, 60):
+            pass
+        assert len(asked) == times

@@ -184,7 +184,8 @@ def program(defn: ServiceDefinition, *more: str) -> configparser.SectionProxy:
 def test_a_program_of_supervisor_behaves_like_the_unit() -> None:
     section = program(GATEWAY)
     limit = "ulimit -n 20000 2>/dev/null || ulimit -n $(ulimit -H -n)"
-    assert section["command"] == f"/bin/sh -c '{limit}; exec /opt/rbee/components/vllm/current/start'"
+    assert section["command"].startswith("/bin/sh -c '")
+    assert section["command"].endswith(f"; {limit}; exec /opt/rbee/components/vllm/current/start'")
     assert (section["autorestart"], section["exitcodes"], section["startretries"]) == ("unexpected", "0", "3")
     assert (section["stopsignal"], section["stopasgroup"], section["killasgroup"]) == ("TERM", "false", "true")
     assert (section["stopwaitsecs"], section["user"], section["reload_signal"]) == ("45", "rbee", "USR2")
@@ -202,7 +203,7 @@ def test_a_program_starts_by_itself_only_when_it_is_enabled() -> None:
     assert program(WORKER)["autostart"] == "false"
     enabled = program(WORKER, supervisor_enabled("vllm"))
     assert enabled["autostart"] == "true"
-    assert enabled["command"] == "/opt/rbee/components/vllm/current/start"
+    assert enabled["command"].endswith("; exec /opt/rbee/components/vllm/current/start'")
 
 
 @pytest.mark.parametrize("path", ["/a ;b", "/a #b"])

@@ -23,6 +23,7 @@ def engines() -> t.Any:
         variants = [Variant(build, {"any": Source("bundled", name=name)}, device) for build, device in builds]
         releases = tuple(Release(version, variant) for version in ("2.0", "1.0") for variant in variants)
         command = (name, "--port", "{port}") if port else ()
+        command += ("{files}/haproxy.cfg",) if kind == "queen" else ()
         return Entry(name, kind, releases, port=port, command=command, health=Health("/health", 90), **more)
 
     served = {"model": "required", "model_command": ("--model", "{model_path}")}

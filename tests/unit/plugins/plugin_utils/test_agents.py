@@ -57,6 +57,21 @@ def test_loopback_of_another_machine_is_never_taken_for_ours(reach: Reach) -> No
     assert "own machine" in str(_agents.queen_of([spec("queen", "queen", address="localhost", port=8500)], reach))
 
 
+def test_another_program_in_the_place_of_the_agent_is_not_asked_for_what_it_does_not_know() -> None:
+    def hive(kind: str) -> dict[str, t.Any]:
+        return spec("hive", "hive", variants=[{"name": "default", "sources": {"any": {"kind": kind}}}])
+
+    assert _agents.agent_of([hive("bundled")], REMOTE) == Question("10.0.0.1", 8600, "/v1/state")
+    assert _agents.agent_of([hive("archive")], REMOTE) == (
+        "its hive, version 1 of your catalog, is another program, which tells no state"
+    )
+
+
+def test_the_queen_is_asked_on_her_own_health_path() -> None:
+    queen = spec("queen", "queen", health={"path": "/ready"}, port=8500)
+    assert _agents.queen_of([queen], REMOTE) == Question("10.0.0.1", 8500, "/ready")
+
+
 def test_a_host_without_an_agent_is_not_asked() -> None:
     assert _agents.agent_of([spec("queen", "queen")], REMOTE) == "no agent is declared there"
     assert "no address" in str(_agents.agent_of([spec("hive", "hive", address="")], REMOTE))

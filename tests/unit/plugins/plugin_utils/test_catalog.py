@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Health, PythonEnv, Service, Source
@@ -134,10 +135,10 @@ def test_a_lock_holds_the_versions_that_were_asked_for(name: str) -> None:
 # A type of one's own
 
 
-def test_the_example_of_the_documentation_is_an_entry() -> None:
-    page = (SHIPPED.parent / "docs" / "catalog.md").read_text()
-    example = page.split("```toml\n")[1].split("```")[0]
-    assert entry(example).latest == "1.0"
+def test_the_archive_of_the_guide_is_a_release() -> None:
+    page = (SHIPPED.parent / "docs" / "own-types.md").read_text()
+    (example,) = re.findall(r"^```toml\n(\[\[release\]\]\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert entry(ENGINE.split("[[release]]")[0] + example).latest == "1.0"
 
 
 @pytest.mark.parametrize("keys", [ENTRY, RELEASE, SOURCE, PYTHON])
@@ -309,6 +310,11 @@ def test_a_template_beside_the_entry_is_checked_like_one_in_it() -> None:
         ("port = 9000", "prot = 9000", "4: prot: unknown key; did you mean 'port'?"),
         ('"{port}"', '"{prot}"', "5: command[2]: unknown placeholder {prot}; did you mean 'port'?"),
         ('"{port}"', '"{model}"', "5: command[2]: {model} can only be used in model_command"),
+        (
+            'kind = "worker"',
+            'kind = "queen"\nenv = { A = "{hive}" }',
+            "3: env.A: {hive} can only be used by a hive or a worker",
+        ),
         ('"{port}"', "1", "5: command[2]: expected a string"),
         ("command = ", "#", "1: command: missing; a worker requires it"),
         ("port = 9000", 'port = 9000\nmodel = "required"', "1: model_command: missing"),
@@ -492,6 +498,26 @@ def test_a_placeholder_is_known_or_a_mistake(placeholder: str) -> None:
         assert entry(text).command[2] == placeholder
     else:
         assert any("5: command[2]" in line for line in mistakes(text))
+
+
+def test_what_tells_our_queen_and_agent_from_other_programs() -> None:
+    assert shipped("queen").is_gateway and shipped("hive").is_agent
+    other = entry(ENGINE.replace('"worker"', '"hive"'), "hive")
+    assert not other.is_gateway and not other.is_agent
+    assert not shipped("supervisor").is_agent
+
+
+def test_a_text_is_found_wherever_placeholders_are_filled_in() -> None:
+    for line in (
+        'env = { A = "{queen_url}" }',
+        'check = ["{queen_url}"]',
+        'programs = { a = ["{queen_url}"] }',
+        'files = { a = { content = "{queen_url}", template = true } }',
+        'health = { path = "/{queen_url}" }',
+    ):
+        assert entry(f"{line}\n{ENGINE}").mentions("{queen_url}"), line
+    assert entry(ENGINE + '[release.env]\nA = "{queen_url}"').mentions("{queen_url}")
+    assert not entry(f'files = {{ a = "{{queen_url}}" }}\n{ENGINE}').mentions("{queen_url}")
 
 
 # The catalog

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import pytest
@@ -384,3 +385,53 @@ def test_hives_conf_has_to_be_there(engines: Catalog) -> None:
 
 def test_a_message_never_repeats_a_secret(mistakes: Mistakes) -> None:
     assert "hunter2" not in "".join(mistakes(rbee='[queen]\napi_key = "hunter2"'))
+
+
+def other_queen(engines: Catalog, *words: str) -> Catalog:
+    """A catalog whose queen is another program than the gateway."""
+    queen = engines.get("queen")
+    assert queen
+    return engines.merged(Catalog({"queen": dataclasses.replace(queen, command=("queen-rbee", *words))}))
+
+
+def refused(catalog: Catalog, **texts: str) -> list[str]:
+    named = {f"{name}.conf": text for name, text in {"hives": HIVE, **texts}.items()}
+    with pytest.raises(ConfigError) as error:
+        _config.parse(named, catalog, "/etc/fleet")
+    return [str(mistake) for mistake in error.value.mistakes]
+
+
+def test_a_queen_that_opens_herself_to_others_has_to_be_meant(engines: Catalog) -> None:
+    mistake = (
+        "rbee.conf:{}: queen.insecure: expected true: the queen of your catalog (queen.toml) is not told where to "
+        "listen, and may be reachable from elsewhere"
+    )
+    assert refused(other_queen(engines)) == [mistake.format(1)]
+    assert refused(other_queen(engines), rbee="[queen]\ninsecure = false\n") == [mistake.format(2)]
+    texts = {"hives.conf": HIVE, "rbee.conf": "[queen]\ninsecure = true\n"}
+    assert _config.parse(texts, other_queen(engines), "/etc/fleet").queen.insecure
+    assert _config.parse({"hives.conf": HIVE}, other_queen(engines, "{address}"), "/etc/fleet")
+
+
+def test_a_key_that_the_queen_does_not_read_protects_nothing(engines: Catalog) -> None:
+    assert refused(other_queen(engines, "{address}"), rbee='[queen]\napi_key = "env:KEY"\n') == [
+        "rbee.conf:2: queen.api_key: the queen of your catalog (queen.toml) does not read it; remove it"
+    ]
+
+
+def test_a_hive_that_needs_the_queen_can_reach_her(engines: Catalog) -> None:
+    hive = engines.get("hive")
+    assert hive
+    needs = engines.merged(Catalog({"hive": dataclasses.replace(hive, command=("rbee-hive", "{queen_url}"))}))
+    reason = (
+        "needs {queen_url}, and this hive cannot reach the queen on 127.0.0.1; set bind of the queen to her address"
+    )
+    assert refused(needs) == [f"hives.conf:2: hive[0].alias: hive {reason}"]
+    with_args = HIVE + 'workers = [{ type = "comfyui", args = ["{queen_url}"] }]\n'
+    assert refused(engines, hives=with_args) == [f"hives.conf:2: hive[0].alias: args or env {reason}"]
+    for texts in (
+        {"hives.conf": LOCAL},
+        {"hives.conf": HIVE, "rbee.conf": '[queen]\nbind = "10.0.0.9"\ninsecure = true\n'},
+        {"hives.conf": HIVE, "rbee.conf": '[queen]\nhostname = "10.0.0.9"\n'},
+    ):
+        assert _config.parse(texts, needs, "/etc/fleet").hives

@@ -124,3 +124,10 @@ def test_a_port_that_is_no_number_is_refused() -> None:
 def test_variables_that_hives_conf_has_no_key_for_are_named() -> None:
     given = {"ansible_ssh_private_key_file": "~/.ssh/gpus", "ansible_host": "a", "ansible_become_password": ""}
     assert _given.left_behind(given) == ["ansible_ssh_private_key_file"]
+
+
+def test_two_machines_behind_one_address_are_refused_in_words_of_what_was_given() -> None:
+    machines, _notes = _given.named(_given.from_list("a=10.0.0.1:22,b=10.0.0.1:2222"))
+    with pytest.raises(_given.GivenError, match="a and b are behind one address"):
+        _given.apart(machines)
+    _given.apart(machines[:1])

@@ -85,6 +85,6 @@ def test_a_mistake_is_told_by_the_file_that_has_it(read: Read) -> None:
 
 
 def test_workers_of_a_hive_that_is_gone(read: Read) -> None:
-    assert mistakes(read, SPARE, hives=HIVES.replace("gpu-1", "gpu-9"))[0] == (
+    assert mistakes(read, SPARE, hives=HIVES.replace("gpu-1", "gpu-9")) == [
         ".rbee/temporary.conf:1: hive[0].alias: hives.conf has no hive 'gpu-1' for these workers; delete this table"
-    )
+    ]

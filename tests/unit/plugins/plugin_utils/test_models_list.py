@@ -65,6 +65,12 @@ def test_a_download_that_nobody_declares_is_told_apart() -> None:
     ]
 
 
+def test_a_commit_is_shown_by_its_beginning() -> None:
+    told = listed(found(installed("m", 5, version="c0ffee" + "0" * 34)), spec("m"))
+    assert lines(told)[-1] == "  m     5 bytes  c0ffee000000  -"
+    assert told["hosts"]["a"]["models"][0]["version"] == "c0ffee" + "0" * 34
+
+
 def test_what_is_wrong_with_a_model_is_told() -> None:
     assert lines(listed(found(installed("m", 5, problems=["release r: missing"])), spec("m")))[-1].endswith(
         "release r: missing"

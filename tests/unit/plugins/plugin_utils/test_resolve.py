@@ -10,9 +10,9 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Source, Spec, to_dict
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Source, Spec, Variant, to_dict
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet
-from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Release
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry, Release
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
 
 Parse = t.Callable[..., _fleet.Fleet]
@@ -326,3 +326,73 @@ def test_what_the_agent_knows_is_the_same_from_whichever_folder_it_was_installed
         for folder in ("/home/me/fleet", "/srv/ci/fleet")
     ]
     assert known[0] == known[1] and "small.gguf" in known[0]
+
+
+# Other programs in the place of ours
+
+
+@pytest.fixture
+def upstream(parse: Parse, engines: Catalog) -> t.Callable[..., dict[str, HostPlan]]:
+    """Plans with another queen and another hive than ours."""
+
+    def entry(name: str, *command: str) -> Entry:
+        ours = engines.get(name)
+        assert ours
+        release = Release("0.1.0", Variant("default", {"any": Source("archive", path=f"/srv/{name}.tar.gz")}))
+        return dataclasses.replace(ours, releases=(release,), command=command)
+
+    hive = entry("hive", "{release}/rbee-hive", "--queen-url", "{queen_url}", "--hive-id", "{hive}", "{port}")
+    queen = entry("queen", "{release}/queen-rbee", "{address}")
+
+    def plan(*names: str, **texts: str) -> dict[str, HostPlan]:
+        chosen = {item.type: item for item in (queen, hive) if item.type in names}
+        return resolve(parse(**texts), engines.merged(Catalog(chosen)))
+
+    return plan
+
+
+def test_another_queen_gets_nothing_of_the_gateway_but_the_register(
+    upstream: t.Callable[..., dict[str, HostPlan]],
+) -> None:
+    queen = spec(upstream("queen", hives=LOCAL), "local-hive", "queen")
+    assert queen.files == ()
+    assert (queen.port, list(queen.register)) == (8500, ["local-hive"])
+
+
+def test_another_hive_is_told_who_it_is_and_where_the_queen_is(upstream: t.Callable[..., dict[str, HostPlan]]) -> None:
+    rbee = '[queen]\nhostname = "10.0.0.9"\nport = 9000\nbind = "0.0.0.0"\ninsecure = true\n'
+    hive = spec(upstream("hive", hives=REMOTE, rbee=rbee), "gpu-1", "hive")
+    assert hive.command[1:] == ("--queen-url", "http://10.0.0.9:9000", "--hive-id", "gpu-1", "{port}")
+    assert hive.files == ()
+
+
+def test_our_queen_does_not_ask_another_hive_whether_a_worker_drains(
+    upstream: t.Callable[..., dict[str, HostPlan]],
+) -> None:
+    texts = {"hives": LOCAL + 'workers = [{ type = "llama-cpp", model = "small" }]', "models": MODELS}
+    ours = files(spec(upstream(**texts), "local-hive", "queen"))["haproxy.cfg"]
+    other = files(spec(upstream("hive", **texts), "local-hive", "queen"))["haproxy.cfg"]
+    assert "agent-check" in ours and "agent-check" not in other
+
+
+@pytest.mark.parametrize(
+    ("bind", "hostname", "beside", "away"),
+    [
+        ("127.0.0.1", "localhost", "http://127.0.0.1:8500", ""),
+        ("0.0.0.0", "localhost", "http://127.0.0.1:8500", ""),
+        ("::", "localhost", "http://[::1]:8500", ""),
+        ("10.0.0.9", "localhost", "http://10.0.0.9:8500", "http://10.0.0.9:8500"),
+    ],
+)
+def test_where_a_hive_reaches_the_queen(parse: Parse, bind: str, hostname: str, beside: str, away: str) -> None:
+    rbee = f'[queen]\nhostname = "{hostname}"\nbind = "{bind}"\ninsecure = true\n'
+    fleet = parse(hives=LOCAL + REMOTE.replace("[[hive]]", 'address = "10.0.0.2"\n[[hive]]', 1), rbee=rbee)
+    assert [_fleet.queen_url(fleet, hive) for hive in fleet.hives] == [beside, away]
+
+
+def test_arguments_of_a_worker_may_name_the_hive_and_the_queen(plans: Plans) -> None:
+    worker = '{ type = "comfyui", args = ["{hive}", "{port}"], env = { Q = "{queen_url}" } }'
+    found = spec(plans(hives=f"{LOCAL}workers = [{worker}]"), "local-hive", "comfyui")
+    assert found.command[-2:] == ("local-hive", "{port}")
+    assert found.env["Q"] == "http://127.0.0.1:8500"
+    assert json.loads(found.declared)["args"] == ["{hive}", "{port}"]

@@ -158,6 +158,10 @@ def test_durations_have_two_units(seconds: float, text: str) -> None:
         ({}, "answers on http://q:8500: 1 hive, 1 worker, 1 model"),
         ({"info": None, "info_reason": "answered 401"}, "answers on http://q:8500; more is not known: answered 401"),
         ({"answers": False, "reason": "connection refused"}, "asked from here: connection refused"),
+        (
+            {"info": {"version": "0.1.0"}},
+            "answers on http://q:8500: another program than ours, which tells nothing of the fleet",
+        ),
         ({"info": {"models": "x"}}, "answers on http://q:8500: ? hives, ? workers, ? models"),
     ],
 )

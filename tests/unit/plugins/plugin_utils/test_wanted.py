@@ -37,9 +37,7 @@ def test_with_a_limit_a_model_goes_to_all_hives_of_the_run() -> None:
     found = ask("org/m", hives="bc", limited=True)
     assert places(found) == {"b": ["org/m"], "c": ["org/m"]}
     (note,) = found.notes
-    assert note.startswith(
-        "org/m is not declared for b, c: it stays there until it is removed, and 'sync -e rbee_extra"
-    )
+    assert note.startswith("org/m is not declared for b, c: it stays there until it is removed; rbee.fleet.sync")
 
 
 def test_a_repository_that_is_not_declared_goes_where_the_limit_says() -> None:
@@ -47,7 +45,7 @@ def test_a_repository_that_is_not_declared_goes_where_the_limit_says() -> None:
     (spec,) = found.hosts["b"]
     source = spec.variants[0].sources["any"]
     assert (source.repository, source.name, source.revision) == ("org/new", "q4.gguf", "v1")
-    assert found.notes[0].startswith("org/new is not declared in models.conf for b")
+    assert found.notes[0].startswith("org/new is not declared: it stays on b until it is removed")
 
 
 def test_a_file_from_elsewhere_has_its_source_from_its_keys() -> None:
