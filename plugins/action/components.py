@@ -62,8 +62,9 @@ class ActionModule(ActionBase):
         # Only a task that carries all of these tags leaves it to us which of its components were asked for.
         selects = KINDS_OF_TAG.keys() <= set(self._task.tags)
         kinds = kinds_of(task_vars.get("ansible_run_tags", ())) if selects else None
-        if kinds is not None:
-            narrowed = _narrowed(arguments, kinds)
+        only = arguments.pop("only", None) or ()
+        if kinds is not None or only:
+            narrowed = _narrowed(arguments, kinds, only)
             if not narrowed:
                 return result([Outcome(HOST, HOST)])
             arguments.update(narrowed)
@@ -204,18 +205,21 @@ def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:
     ]
 
 
-def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str]) -> dict[str, t.Any]:
-    """The arguments that leave only these kinds; none at all when the host has nothing of them."""
-    if arguments.get("state") == ABSENT:
-        return {"kinds": sorted(kinds)}
-    if arguments.get("extra", IGNORE) != IGNORE:  # whether it has something of them that is not declared only it knows
-        return {"kinds": sorted(kinds)}
+def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str] | None, only: t.Collection[str]) -> dict[str, t.Any]:
+    """The arguments that leave only these kinds and names; none at all when the host has nothing of them.
+
+    kinds: None for all. only: empty for all.
+    """
+    if arguments.get("state") == ABSENT or arguments.get("extra", IGNORE) != IGNORE:
+        # Whether it has something of them that is not declared only the host knows.
+        return {key: sorted(chosen) for key, chosen in (("kinds", kinds), ("names", only)) if chosen}
     components = arguments.get("components") or ()
     for index, item in enumerate(components):
         if not isinstance(item, t.Mapping) or not {"name", "kind"} <= item.keys():
             raise AnsibleActionFail(f"components[{index}]: expected a specification, which has a name and a kind")
-    names = {item["name"] for item in components if item["kind"] in kinds}
-    chosen = sorted(names & set(arguments.get("names") or names))
+    names = {item["name"] for item in components if kinds is None or item["kind"] in kinds}
+    wanted = [chosen for chosen in (only, arguments.get("names")) if chosen]
+    chosen = sorted(names.intersection(*wanted))
     return {"names": chosen} if chosen else {}
 
 

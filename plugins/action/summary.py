@@ -30,6 +30,8 @@ class ActionModule(ActionBase):
                 "fleet": {"type": "str", "default": "default"},
                 "order": {"type": "bool", "default": False},
                 "group": {"type": "str", "default": "rbee"},
+                "notes": {"type": "list", "elements": "str", "default": []},
+                "on_failure": {"type": "str", "default": ""},
             }
         )
         check = self._task.check_mode
@@ -48,6 +50,9 @@ class ActionModule(ActionBase):
             return {"changed": False, "lines": shown, "hosts": hosts, "path": "", "waves": order}
         shown = [*_summary.lines(hosts, check), _summary.closing(hosts, options["action"], _live.elapsed(), check)]
         shown += _summary.left_out(task_vars["groups"].get("rbee_queen", ()), hosts, options["action"])
+        failed = any(host["state"] in (_summary.FAILED, _summary.UNREACHABLE) for host in hosts.values())
+        shown += [options["on_failure"]] if failed and options["on_failure"] else []
+        shown += options["notes"]
         _live.show(self._display, shown)
         path = "" if check else os.path.expanduser(options["path"])
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

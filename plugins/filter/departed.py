@@ -33,6 +33,10 @@ options:
     type: list
     elements: str
     default: []
+  temporary:
+    description: Whether hives that are temporary for whoever installed them are to be looked at, too.
+    type: bool
+    default: false
 seealso:
   - module: rbee.fleet.drift
 """
@@ -65,11 +69,12 @@ def departed(
     hosts: t.Iterable[t.Mapping[str, t.Any]],
     queen: str,
     forget: t.Collection[str] = (),
+    temporary: bool = False,
 ) -> list[dict[str, t.Any]]:
     declared = {
         str(host["inventory_hostname"]): {name: host[name] for name in WANTED if name in host} for host in hosts
     }
-    return _departed.departed(register, declared, queen, forget)
+    return _departed.departed(register, declared, queen, forget, temporary)
 
 
 class FilterModule:

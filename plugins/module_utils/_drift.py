@@ -28,8 +28,8 @@ MISSING, EXTRA, VERSION, MODIFIED, STOPPED, UNHEALTHY = (
     "missing", "extra", "version", "modified", "stopped", "unhealthy",
 )  # fmt: skip
 OTHER_MODEL, ARGUMENTS, GATEWAY, CHANGED = "model", "arguments", "gateway", "changed"
-HELD, LEFT = "held", "left"
-NOTES = frozenset({HELD, LEFT})  # told, and neither undone nor counted
+HELD, LEFT, TEMPORARY = "held", "left", "temporary"
+NOTES = frozenset({HELD, LEFT, TEMPORARY})  # told, and neither undone nor counted
 
 _ARGUMENTS = ("args", "env", "gpus", "variant")  # keys of a declared worker that become its command line
 
@@ -51,7 +51,9 @@ class Drift:
 def drift_of(target: Target, seen: Observed, plan: Plan, receipt: Receipt) -> tuple[Drift, ...]:
     """Of a declared component. receipt: what shall be recorded of it."""
     held = bool(seen.receipt and seen.receipt.get("held"))
-    notes = (Drift(HELD, "stopped on request, until it is started"),) if held else ()
+    notes: tuple[Drift, ...] = (Drift(HELD, "stopped on request, until it is started"),) if held else ()
+    if target.spec.temporary:
+        notes += (Drift(TEMPORARY, "until it is removed by name"),)
     if not plan.steps:
         return notes
     found = tuple(_differences(target, seen, plan, receipt))
@@ -65,10 +67,10 @@ def drift_of_host(plan: Plan, components: t.Iterable[t.Iterable[Drift]]) -> tupl
     return (Drift(MODIFIED, ", ".join(str(step) for step in plan.steps)),)
 
 
-def drift_of_extra(receipt: Receipt, purge: bool, users: t.Sequence[str] = ()) -> Drift:
+def drift_of_extra(receipt: Receipt, purge: bool, users: t.Sequence[str] = (), clears: bool = False) -> Drift:
     """Of a component that nobody declares. Models stay where they are until they are purged, as on an uninstall.
 
-    users: the components that serve it and stay.
+    users: the components that serve it and stay. clears: whether what is temporary is to go as well.
     """
     if receipt.get("kind") == MODEL and users:
         return Drift(LEFT, f"a model that is not declared here; it stays while {' and '.join(users)} serves it")
@@ -77,7 +79,7 @@ def drift_of_extra(receipt: Receipt, purge: bool, users: t.Sequence[str] = ()) -
     about = " ".join(str(receipt.get(key)) for key in ("type", "version") if receipt.get(key))
     about += f" on port {receipt['port']}" if receipt.get("port") else ""
     about += f", installed by {receipt['controller']}" if receipt.get("controller") else ""
-    return Drift(EXTRA, about)
+    return Drift(TEMPORARY if receipt.get("temporary") and not clears else EXTRA, about)
 
 
 def _differences(target: Target, seen: Observed, plan: Plan, receipt: Receipt) -> t.Iterator[Drift]:
@@ -118,7 +120,7 @@ def _configuration(target: Target, seen: Observed, known: Receipt, receipt: Rece
 def _settings(target: Target, known: Receipt, receipt: Receipt) -> t.Iterator[Drift]:
     """What another generation has that the recorded one has not."""
     if f"files/{GATEWAY_FILE}" in target.contents:
-        yield Drift(GATEWAY, "her map of hives and workers is out of date")
+        yield Drift(GATEWAY, "her map of hives and workers is out of date" + _strangers(known, receipt))
         return
     explained = known.get("release") != receipt.get("release")
     old, new = known.get("declared") or {}, receipt.get("declared") or {}
@@ -145,6 +147,13 @@ def _settings(target: Target, known: Receipt, receipt: Receipt) -> t.Iterator[Dr
         yield Drift(ARGUMENTS, "command line or environment")
     elif not explained:
         yield Drift(CHANGED, "what it knows of the fleet" if target.spec.kind == HIVE else "its files or its service")
+
+
+def _strangers(known: Receipt, receipt: Receipt) -> str:
+    """The temporary workers that she knows from another configuration than this one."""
+    ours = (receipt.get("declared") or {}).get("temporary", ())
+    found = [name for name in (known.get("declared") or {}).get("temporary", ()) if name not in ours]
+    return f": it has {', '.join(found)}, which another checkout has as temporary" if found else ""
 
 
 def _service(target: Target, seen: Observed, plan: Plan, known: Receipt) -> t.Iterator[Drift]:

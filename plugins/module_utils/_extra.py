@@ -48,7 +48,8 @@ class Extra:
 
 def goes(receipt: t.Mapping[str, t.Any], request: Request) -> bool:
     """Whether a request removes a component that it does not declare: models only on a purge."""
-    return request.extra == REMOVE and (receipt.get("kind") != MODEL or request.purge)
+    stays = (receipt.get("kind") == MODEL and not request.purge) or (receipt.get("temporary") and not request.temporary)
+    return request.extra == REMOVE and not stays
 
 
 def observed(layout: Layout, manager: ServiceManager, receipts: Receipts) -> dict[str, Observed]:

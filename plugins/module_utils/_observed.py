@@ -20,6 +20,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _gpu_kinds,
     _gpu_owners,
     _gpu_probe,
+    _gpu_sysfs,
     _health,
     _host,
     _lock,
@@ -223,12 +224,15 @@ def _host_state(layout: Layout, manager: t.Optional[ServiceManager], fault: str)
         busy = _lock.holder(layout.lock)
     except OSError as error:
         busy_fault = f"{layout.lock}: {error.strerror}"
+    total, available = _gpu_sysfs.memory()
     state: dict[str, t.Any] = {
         "platform": _host.platform_name(),
         "python": platform.python_version(),
         "interpreter": sys.executable,
         "prefix": layout.prefix,
         "free_bytes": free_space(layout.prefix),
+        "memory_total_bytes": total,
+        "memory_available_bytes": available,
         "service_manager": manager.name if manager else None,
         "device_kinds": sorted(_gpu_kinds.kinds()),
         "busy": None if busy_fault else busy is not None,

@@ -68,6 +68,8 @@ def receipt_of(target: Target, manager: ServiceManager) -> dict[str, t.Any]:
             receipt["models"] = dict(spec.models)
     if spec.declared:
         receipt["declared"] = json.loads(spec.declared)
+    if spec.temporary:
+        receipt["temporary"] = True
     return receipt
 
 

@@ -51,6 +51,7 @@ class Request:
     kinds: of components that ``absent`` and ``present`` apply to. names: components that the state applies to. Either
     is empty for all. stage: bring what a host needs and switch nothing, where a worker has to leave the rotation.
     extra: with ``present``, what becomes of components of the fleet that are not in specs.
+    temporary: with a removal of them, those too that are temporary for whoever installed them.
     forget: aliases that the queen's register loses, unless they are declared.
     purge: with a removal, data and models too. force: install again what is there.
     downgrade: go back to an older version, too.
@@ -69,6 +70,7 @@ class Request:
     names: tuple[str, ...] = ()
     stage: bool = False
     extra: str = IGNORE
+    temporary: bool = False
     forget: tuple[str, ...] = ()
     purge: bool = False
     force: bool = False

@@ -158,7 +158,10 @@ class Service:
 
 @dataclasses.dataclass(frozen=True)
 class Registered:
-    """A hive as the queen's register has it: how it is reached, and where on it the fleet is installed."""
+    """A hive as the queen's register has it: how it is reached, and where on it the fleet is installed.
+
+    temporary: only the configuration of whoever installed it has it, and it is left alone.
+    """
 
     hostname: str
     prefix: str
@@ -169,6 +172,7 @@ class Registered:
     hive_port: int = 8600
     address: str = ""
     auto_start: bool = True
+    temporary: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +190,8 @@ class Spec:
     Empty: every GPU that no other component claims.
     programs: command line of each program that people may call by hand, by the name it gets in the PATH.
     declared: as JSON, the shortest entry of the configuration that declares a worker or a model, what names a hive, and
-    of the queen what rbee.conf says.
+    of the queen what rbee.conf says, and her temporary workers.
+    temporary: only the configuration of whoever installed it has it, and it is left alone.
     register: of the queen, the hives that are declared, by alias.
     """
 
@@ -213,6 +218,7 @@ class Spec:
     programs: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     gpus: tuple[str, ...] = ()
     declared: str = ""
+    temporary: bool = False
     register: t.Mapping[str, Registered] = dataclasses.field(default_factory=dict)
 
 

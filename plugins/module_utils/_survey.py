@@ -185,8 +185,9 @@ def survey(request: Request) -> Survey:
     stay = {name: receipt for name, receipt in there.items() if name not in extra.plans or not extra.plans[name].steps}
     for name, receipt in extra.receipts.items():
         seen[name], receipts[name] = extra.seen[name], receipt
-        plans[name] = Plan(name) if is_staged or users_of(name, stay) else extra.plans[name]
-        drift[name] = (drift_of_extra(receipt, request.purge, users_of(name, stay)),)
+        users = users_of(name, stay)
+        plans[name] = Plan(name) if is_staged or users else extra.plans[name]
+        drift[name] = (drift_of_extra(receipt, request.purge, users, request.temporary),)
     if request.state == PRESENT:
         drift[HOST] = drift_of_host(host_plan, drift.values())
     return Survey(

@@ -87,6 +87,7 @@ def component_of(found: Evidence, health: t.Optional[HealthResult], now: float) 
         restarts=service.restarts if service and found.counted else None,
         auto_start=bool(receipt.get("auto_start", False)),
         held=bool(receipt.get("held", False)),
+        temporary=bool(receipt.get("temporary", False)),
         problems=list(found.problems),
         last_run=_last_run(found.last_run),
     )

@@ -75,6 +75,13 @@ options:
     type: list
     elements: str
     default: []
+  only:
+    description:
+      - The components that the task is about, as O(names). Unlike there, a host without any has nothing to do,
+        and is not connected to.
+    type: list
+    elements: str
+    default: []
   kinds:
     description: The kinds of components that O(state=present) and O(state=absent) apply to. Empty means all.
     type: list
@@ -85,11 +92,16 @@ options:
     description:
       - With O(state=present), what becomes of components of this fleet that are on the host and not among
         O(components), for example a worker that was installed by hand, or one that has left the configuration.
+      - What was installed as temporary from elsewhere is none of these, but for O(temporary=true).
       - With V(ignore) the result does not mention them, with V(report) it has them in the state C(extra).
       - With V(remove) they are removed, after the requests that they are working on. Models stay unless O(purge=true).
     type: str
     choices: [ignore, report, remove]
     default: ignore
+  temporary:
+    description: With O(extra=remove), remove what was installed as temporary, too.
+    type: bool
+    default: false
   forget:
     description:
       - Hives that the queen's register is to lose. Those that are declared stay in it.
@@ -304,7 +316,7 @@ components:
       description:
         - How it differed from what is declared before anything was done, with a C(kind) and a C(detail) each.
         - The kinds are C(missing), C(extra), C(version), C(modified), C(stopped), C(unhealthy), C(model), C(arguments),
-          C(gateway), C(changed), and C(held) and C(left), which O(state=present) leaves as they are.
+          C(gateway), C(changed), and C(held), C(left) and C(temporary), which O(state=present) leaves as they are.
       type: list
       elements: dict
       returned: always
@@ -356,8 +368,10 @@ def argument_spec() -> dict[str, t.Any]:
         prefix=dict(type="path", default="/opt/rbee"),
         state=dict(type="str", choices=["present", "absent", "started", "stopped"], default="present"),
         names=dict(type="list", elements="str", default=[]),
+        only=dict(type="list", elements="str", default=[]),
         kinds=dict(type="list", elements="str", choices=["queen", "hive", "pull", "worker", "model"], default=[]),
         extra=dict(type="str", choices=["ignore", "report", "remove"], default="ignore"),
+        temporary=dict(type="bool", default=False),
         forget=dict(type="list", elements="str", default=[]),
         stage=dict(type="bool", default=False),
         after=dict(

@@ -196,6 +196,11 @@ components:
       type: bool
       returned: always
       sample: false
+    temporary:
+      description: Whether it is in the configuration of whoever installed it, and not in the files that others have.
+      type: bool
+      returned: always
+      sample: false
     problems:
       description: Where files, service definition or model are not as installed.
       type: list
@@ -273,6 +278,14 @@ host:
   contains:
     free_bytes:
       description: Bytes that are free where the fleet is installed.
+      type: int
+      returned: always
+    memory_total_bytes:
+      description: Memory of the host, not of its GPUs; null where it cannot be read.
+      type: int
+      returned: always
+    memory_available_bytes:
+      description: What of it a new program could have.
       type: int
       returned: always
     platform:

@@ -59,6 +59,15 @@ options:
     description: With O(order=true), the inventory group of all hosts of the fleet.
     type: str
     default: rbee
+  notes:
+    description: Sentences to show below the summary.
+    type: list
+    elements: str
+    default: []
+  on_failure:
+    description: A sentence to show there when a host failed.
+    type: str
+    default: ""
 seealso:
   - module: rbee.fleet.components
   - module: rbee.fleet.waves

@@ -101,10 +101,7 @@ def _question(spec: t.Mapping[str, t.Any] | None, reach: Reach, path: str, who: 
 
 def state_of(question: Question, answer: Answer, fleet: str, prefix: str) -> tuple[State | None, str]:
     """What an agent said, or why that is no answer. fleet, prefix: those declared for the host that was asked."""
-    said, reason = _json(answer)
-    if said is None:
-        return None, reason
-    state, reason = checked(said, fleet)
+    state, reason = said_by(answer, fleet)
     if state is None:
         return None, reason
     found = state["host"]["prefix"]
@@ -113,6 +110,12 @@ def state_of(question: Question, answer: Answer, fleet: str, prefix: str) -> tup
     if not any(component["kind"] == HIVE and component["port"] == question.port for component in state["components"]):
         return None, f"the agent there is none of the fleet {fleet}"
     return state, ""
+
+
+def said_by(answer: Answer, fleet: str) -> tuple[State | None, str]:
+    """What an agent said, whoever passed it on, or why that is no answer."""
+    said, reason = _json(answer)
+    return (None, reason) if said is None else checked(said, fleet)
 
 
 def health_of(answer: Answer) -> tuple[bool, str]:

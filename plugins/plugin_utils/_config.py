@@ -9,6 +9,7 @@ to do with each other; here is the queen, and what only shows when the whole fle
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import typing as t
 
@@ -16,6 +17,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, QUEE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _hives, _hives_conf, _keys, _models
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import QUEEN_URL, Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
+from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY, Layered, layered, lost
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Document, Path
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import parse as parse_toml
@@ -31,23 +33,44 @@ _OLDER = (
 _ONLY_STANDALONE = ("hostname", "ssh_user", "ssh_port", "connection")
 
 
-def parse(texts: t.Mapping[str, str], catalog: Catalog, folder: str) -> _fleet.Fleet:
+def parse(texts: t.Mapping[str, str], catalog: Catalog, folder: str, given: t.Sequence[Document] = ()) -> _fleet.Fleet:
     """The fleet that the files declare.
 
-    texts: content by file name (``FILES``); rbee.conf and models.conf may be missing. folder: where the files lie.
-    Raises ConfigError with the mistakes of all files.
+    texts: content by file name (``FILES`` and ``TEMPORARY``); only hives.conf has to be there. folder: where the files
+    lie. given: documents on top of them. Raises ConfigError with the mistakes of all files.
     """
     mistakes: list[Mistake] = []
     if HIVES not in texts:
         mistakes.append(Mistake(HIVES, 1, "", "not found; it declares the hives and has to be there"))
-    documents = {name: _document(name, texts.get(name, ""), mistakes) for name in FILES}
-    rbee, hives, models = (Reader(documents[name], mistakes) for name in FILES)
-    fleet = build(rbee, hives, models, catalog, folder, imply_models=MODELS not in texts)
-    _check_aliases(hives, fleet)
-    check(rbee, hives, fleet, catalog)
+    documents = {name: _document(name, texts.get(name, ""), mistakes) for name in (*FILES, TEMPORARY)}
+    mistakes.extend(lost(documents[HIVES], documents[TEMPORARY]))
+    temporary = layered(documents[HIVES], documents[TEMPORARY], "hive")
+    hives: Document = temporary
+    models: Document = layered(documents[MODELS], documents[TEMPORARY], "model")
+    for document in given:
+        hives, models = layered(hives, document, "hive"), layered(models, document, "model")
+    rbee, reader = Reader(documents[RBEE], mistakes), Reader(hives, mistakes)
+    fleet = build(rbee, reader, Reader(models, mistakes), catalog, folder, imply_models=MODELS not in texts)
+    _check_aliases(reader, fleet)
+    check(rbee, reader, fleet, catalog)
     if mistakes:
         raise ConfigError(mistakes)
-    return fleet
+    return _marked(fleet, temporary)
+
+
+def _marked(fleet: _fleet.Fleet, hives: Layered) -> _fleet.Fleet:
+    """The fleet, with the mark of what is temporary."""
+
+    def marked(path: Path, one: t.Any) -> t.Any:
+        return dataclasses.replace(one, temporary=True) if path in hives.moved else one
+
+    found = [
+        dataclasses.replace(
+            hive, workers=tuple(marked(("hive", at, "workers", i), worker) for i, worker in enumerate(hive.workers))
+        )
+        for at, hive in enumerate(fleet.hives)
+    ]
+    return dataclasses.replace(fleet, hives=tuple(marked(("hive", at), hive) for at, hive in enumerate(found)))
 
 
 def build(
@@ -74,7 +97,7 @@ def build(
     declared = [table["alias"] for table in hive_tables if table["alias"]]
     known = _models.build(models, model_tables, {*aliases, *declared}, folder)
     if imply_models:
-        known = _hives.implied_models(hives, hive_tables)
+        known = _hives.implied_models(hives, hive_tables) | known
     built = _hives.build(hives, hive_tables, known, catalog)
     token = reference(general["fleet"]["hf_token"], folder)
     key = reference(general["queen"]["api_key"], folder)

@@ -13,23 +13,27 @@ import stat
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _config
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _temporary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, EditError, edited
+from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import catalog_of
 
 # In this order what a file names is in another already, or still, if the next write never comes.
 _ORDER = (_config.RBEE, _config.MODELS, _config.HIVES)
+_ALL = (*_config.FILES, TEMPORARY)
 
 
-def change(folder: str, wanted: Change, check: bool) -> list[dict[str, str]]:
+def change(folder: str, wanted: Change, check: bool, temporary: t.Sequence[Change] = ()) -> list[dict[str, str]]:
     """Edit the files of a configuration folder. Returns before and after of each that changes, as Ansible shows them.
 
-    Raises EditError or ConfigError, and then nothing was written.
+    temporary: what changes of what is temporary. Raises EditError or ConfigError, and then nothing was written.
     """
     place = pathlib.Path(folder).expanduser().absolute()
     with alone(place):
-        old = {name: text for name in _config.FILES for text in [_read(place / name)] if text is not None}
+        old = {name: text for name in _ALL for text in [_read(place / name)] if text is not None}
         new = edited(old, wanted)
+        for step in temporary:
+            new[TEMPORARY] = _temporary.edited(new.get(TEMPORARY, old.get(TEMPORARY, "")), step)
         if new:
             texts = {name: text.removeprefix("\ufeff") for name, text in (old | new).items()}
             _config.parse(texts, catalog_of(place), str(place))
@@ -37,6 +41,8 @@ def change(folder: str, wanted: Change, check: bool) -> list[dict[str, str]]:
             names = [name for name in _ORDER if name in new]
             for name in names if wanted.present else reversed(names):
                 write(place / name, new[name])
+            if TEMPORARY in new:
+                _put(place / TEMPORARY, new[TEMPORARY])
     return [
         {"before_header": name, "after_header": name, "before": old.get(name, ""), "after": text}
         for name, text in sorted(new.items())
@@ -84,5 +90,17 @@ def write(path: pathlib.Path, text: str) -> None:
         pass
     try:
         _store.write_atomic(real, text.encode(), mode, owner)
+    except OSError as error:
+        raise EditError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _put(path: pathlib.Path, text: str) -> None:
+    """What is temporary, readable by its owner alone; without anything the file goes."""
+    try:
+        if text:
+            path.parent.mkdir(exist_ok=True)
+            _store.write_atomic(str(path), text.encode(), 0o600, None)
+        else:
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise EditError(f"{path}: cannot be written: {error.strerror}") from error

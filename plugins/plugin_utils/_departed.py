@@ -15,15 +15,21 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import LOCAL, SS
 Variables = t.Mapping[str, t.Any]
 
 RENAMED = "its machine is in the configuration under the name {}"
+TEMPORARY = "temporary for whoever installed it"
 ELSEWHERE = "it is the machine of whoever installed it, and can only be reached from there"
 
 
 def departed(
-    register: t.Mapping[str, Variables], declared: t.Mapping[str, Variables], queen: str, forget: t.Collection[str]
+    register: t.Mapping[str, Variables],
+    declared: t.Mapping[str, Variables],
+    queen: str,
+    forget: t.Collection[str],
+    temporary: bool = False,
 ) -> list[dict[str, t.Any]]:
     """Every hive that has left, in the order of its alias.
 
     declared: the inventory's variables of every host of the fleet. queen: her host. forget: aliases that do not count.
+    temporary: whether hives that are temporary for whoever installed them are to be looked at, too.
     Each has ``alias``, ``entry`` of the register, ``variables`` for an inventory host, ``renamed``, the host that its
     machine is by now, or empty, and ``reason``, why it is not to be looked at, or empty.
     """
@@ -37,6 +43,8 @@ def departed(
         reason = RENAMED.format(renamed) if renamed else ""
         if not renamed and entry["connection"] == LOCAL and not local:
             reason = ELSEWHERE
+        if not reason and entry.get("temporary") and not temporary:
+            reason = TEMPORARY
         found.append(
             {
                 "alias": alias,

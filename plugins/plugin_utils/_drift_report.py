@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils._drift import NOTES
+from ansible_collections.rbee.fleet.plugins.module_utils._drift import NOTES, TEMPORARY
 from ansible_collections.rbee.fleet.plugins.module_utils._request import BROKEN, EXTRA
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _summary
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _departed, _summary
 
 SCHEMA = 1
 
@@ -85,6 +85,9 @@ def _gone(
     failures: list[dict[str, str]],
 ) -> None:
     where = {"host": name, "component": ""}
+    if found["reason"] == _departed.TEMPORARY:
+        notes.append({**where, "kind": TEMPORARY, "detail": f"not of this configuration, {found['reason']}"})
+        return
     trouble = _trouble(name, found)
     if _is_forgotten(found) and not found["done"]:
         said = found["reason"] or "nothing of this fleet is left there"

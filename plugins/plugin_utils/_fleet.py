@@ -52,6 +52,7 @@ class Worker:
 
     gpus: what it has for itself, numbers of GPUs or ``"all"``; empty: it shares those that nobody claims.
     variant: the one build to use, or empty to let the host choose.
+    temporary: it is not in the files, and nobody who has other files takes it for extra.
     """
 
     type: str
@@ -63,6 +64,7 @@ class Worker:
     args: tuple[str, ...] = ()
     env: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     variant: str = ""
+    temporary: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Hive:
     """hives.conf ``[[hive]]``.
 
     address: what the queen dials and the hive's services bind.
-    models: all that are to be on this hive, whichever file says so.
+    models: all that are to be on this hive, whichever file says so. temporary: as of a worker, with all that is on it.
     """
 
     alias: str
@@ -83,6 +85,7 @@ class Hive:
     workers: tuple[Worker, ...] = ()
     models: tuple[str, ...] = ()
     auto_start: bool = True
+    temporary: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

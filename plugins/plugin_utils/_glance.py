@@ -32,9 +32,9 @@ def drift(declared: t.Iterable[Thing], found: t.Iterable[Thing], kinds: t.Contai
     for name, component in components.items():
         if name in specs:
             continue
-        if component["kind"] in kinds:
+        if component["kind"] in kinds and not component.get("temporary"):
             lines.append(f"{name} is extra")
-        elif not component["kind"]:
+        if not component["kind"]:
             lines.append(f"{name} {component['reason'] or 'is not known to be anything'}")
     return lines
 

@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils import (
     _lockfile_text,
 )
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
+from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY
 
 CATALOG = pathlib.Path(__file__).resolve().parents[2] / "catalog"
 
@@ -91,7 +92,7 @@ def read_texts(folder: pathlib.Path) -> dict[str, str]:
     """The configuration files that are there, by name. Raises ConfigError."""
     texts: dict[str, str] = {}
     mistakes: list[Mistake] = []
-    for name in _config.FILES:
+    for name in (*_config.FILES, TEMPORARY):
         try:
             texts[name] = _read(folder / name, name)
         except FileNotFoundError:

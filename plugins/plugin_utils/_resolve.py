@@ -166,7 +166,7 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
         address=queen.bind,
         port=queen.port,
         auto_start=queen.auto_start,
-        declared=json.dumps(declared_general(fleet), sort_keys=True),
+        declared=json.dumps({**declared_general(fleet), **_temporary(fleet)}, sort_keys=True),
         register={hive.alias: _registered(fleet, hive) for hive in fleet.hives},
     )
 
@@ -191,6 +191,17 @@ def _gateway(fleet: _fleet.Fleet, catalog: Catalog, page: str) -> Gateway:
         ),
         page=page,
     )
+
+
+def _temporary(fleet: _fleet.Fleet) -> dict[str, list[str]]:
+    """For her receipt, the workers that only this configuration knows."""
+    found = [
+        f"{hive.alias}/{worker.name}"
+        for hive in fleet.hives
+        for worker in hive.workers
+        if hive.temporary or worker.temporary
+    ]
+    return {"temporary": sorted(found)} if found else {}
 
 
 def declared_general(fleet: _fleet.Fleet) -> dict[str, dict[str, t.Any]]:
@@ -227,6 +238,7 @@ def _registered(fleet: _fleet.Fleet, hive: _fleet.Hive) -> _spec.Registered:
         hive_port=hive.hive_port,
         address=hive.address,
         auto_start=hive.auto_start,
+        temporary=hive.temporary,
     )
 
 
@@ -258,6 +270,7 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
         port=hive.hive_port,
         auto_start=hive.auto_start,
         declared=json.dumps({"alias": hive.alias}),
+        temporary=hive.temporary,
     )
     return _filled(spec, _values(fleet, hive))
 
@@ -363,6 +376,7 @@ def _worker(
         served_name=worker.model,
         gpus=(worker.gpus,) if isinstance(worker.gpus, str) else tuple(str(number) for number in worker.gpus),
         declared=json.dumps(declared_worker(worker, entry), sort_keys=True),
+        temporary=worker.temporary or hive.temporary,
     )
     return _filled(spec, _values(fleet, hive))
 
@@ -384,7 +398,8 @@ def _for_several(spec: _spec.Spec, entry: Entry, models: t.Mapping[str, str]) ->
 def declared_worker(worker: _fleet.Worker, entry: Entry) -> dict[str, t.Any]:
     """The shortest entry of a hive's ``workers`` that means this worker, as a table."""
     usual = _fleet.Worker(type=worker.type, name=worker.type, version=entry.latest, port=entry.port)
-    given = {field.name: getattr(worker, field.name) for field in dataclasses.fields(worker)}
+    keys = [field.name for field in dataclasses.fields(worker) if field.name != "temporary"]
+    given = {name: getattr(worker, name) for name in keys}
     own = {name: value for name, value in given.items() if value and value != getattr(usual, name)}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
     return {"type": worker.type, **plain}

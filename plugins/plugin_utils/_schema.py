@@ -24,11 +24,13 @@ class Reader:
         self.mistakes = mistakes
 
     def wrong(self, path: Path, message: str) -> None:
-        self.mistakes.append(Mistake(self.document.name, self.document.line(path), dotted(path), message))
+        file, line, there = self.document.place(path)
+        self.mistakes.append(Mistake(file, line, dotted(there), message))
 
     def where(self, path: Path) -> str:
         """The place of one thing, for a sentence about another."""
-        return f"on line {self.document.line(path)}"
+        file, line, _there = self.document.place(path)
+        return f"on line {line}" + (f" of {file}" if file != self.document.name else "")
 
     def scalar(self, value: t.Any, wanted: type) -> t.Any:
         """A value in the type that is wanted, where the format itself tells types apart less than TOML does."""

@@ -50,6 +50,10 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 1)
 
+    def place(self, path: Path) -> tuple[str, int, Path]:
+        """What people are told of where a path is: the file, its line, and the path there."""
+        return self.name, self.line(path), path
+
 
 def parse(name: str, text: str) -> Document:
     """The document in ``text``; ``name`` is the file name used in errors.

@@ -37,6 +37,8 @@ ELSEWHERE = {
     "docs/lock-file.md": "tests/integration/pytest/test_lock.py",
     "docs/awx.md": "tests/integration/pytest/test_awx.py",
     "docs/pulling.md": "extensions/molecule/pull/pull.py",
+    "docs/chat.md": "tests/integration/pytest/test_chat.py",
+    "docs/one-offs.md": "tests/integration/pytest/test_one_off.py",
     "docs/own-types.md": "tests/integration/pytest/test_engine_entries.py",  # SGLang needs a GPU; there is a stand-in
 }
 

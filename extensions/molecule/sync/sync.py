@@ -18,7 +18,7 @@ import sys
 import typing as t
 
 PLACE = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
-OURS, THEIRS = PLACE / "fleet", PLACE / "another-laptop"
+OURS, THEIRS, THIRD = PLACE / "fleet", PLACE / "another-laptop", PLACE / "a-third-one"
 CONTROL = pathlib.Path("/run/rbee-machines")  # where ssh keeps the sockets of its open connections
 SSH = f"-o UserKnownHostsFile={PLACE}/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=5"
 
@@ -138,6 +138,26 @@ def a_hive_that_leaves() -> None:
     expect("the queen's register", list(register), ["hive-1"])
 
 
+def a_temporary_hive() -> None:
+    """Installed by command from one laptop, left alone by another, and removed by name from there."""
+    hive = ("-e", "alias=lab", "-e", "hostname=10.89.77.12", "-e", "ssh_user=ops")
+    workers = json.dumps({"workers": [{"type": "stand-in", "model": "parrot"}]})
+    declared = (THEIRS / "hives.conf").read_text()
+    expect("a hive by command", play(THEIRS, "install_hive", *hive, "-e", workers, "-e", "temp=true"), 0)
+    expect("hives.conf", (THEIRS / "hives.conf").read_text(), declared)
+    clean(THEIRS)
+    shutil.copytree(THEIRS, THIRD, ignore=shutil.ignore_patterns(".rbee"))
+    run = sync(THIRD, "-e", "rbee_extra=remove")
+    expect("a sync from elsewhere", (run.status, run.drift, run.now), (0, {"queen queen gateway"}, {"repaired"}))
+    notes = [(item["host"], item["kind"]) for item in run.report["notes"]]
+    expect("what it tells of the hive", notes, [("lab", "temporary")])
+    expect("its worker", on("hive-2", "systemctl", "is-active", "rbee-stand-in"), "active\n")
+    expect("its removal", play(THIRD, "remove_hive", "-e", "alias=lab", "-e", "rbee_purge=true"), 0)
+    expect("what is left there", on("hive-2", "find", "/opt", "-name", "rbee*"), "")
+    expect("the same here, of which nothing is left", play(THEIRS, "remove_hive", "-e", "alias=lab"), 0)
+    clean(THEIRS)
+
+
 if __name__ == "__main__":
     (OURS / "rbee.yml").write_text("plugin: rbee.fleet.hives\n")
     expect("the install", play(OURS, "install"), 0)
@@ -145,4 +165,5 @@ if __name__ == "__main__":
     a_worker_by_hand()
     by_hand()
     a_hive_that_leaves()
+    a_temporary_hive()
     expect("the uninstall", play(THEIRS, "uninstall", "-e", "rbee_purge=true"), 0)

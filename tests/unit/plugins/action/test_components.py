@@ -76,6 +76,17 @@ def test_what_is_extra_is_known_to_the_host_alone() -> None:
     assert arguments["kinds"] == ["queen"] and "names" not in arguments
 
 
+def test_a_run_that_is_narrowed_to_components() -> None:
+    (arguments,) = asked(["all"], only=["vllm", "queen"])
+    assert arguments["names"] == ["vllm"] and "only" not in arguments
+    assert asked(["all"], only=["queen"]) == [] == asked(["hives"], only=["vllm"])
+    assert asked(["all"], only=["vllm"], names=["m"]) == []
+    (arguments,) = asked(["workers"], only=["left"], extra="remove")
+    assert (arguments["names"], arguments["kinds"]) == (["left"], ["model", "worker"])
+    (arguments,) = asked(["all"], only=[])
+    assert "names" not in arguments
+
+
 @pytest.mark.parametrize(("run_tags", "tags"), [(["all"], TAGS), (["hives"], ["hives"]), (["workers"], [])])
 def test_tags_of_others_choose_nothing(run_tags: list[str], tags: list[str]) -> None:
     (arguments,) = asked(run_tags, tags)

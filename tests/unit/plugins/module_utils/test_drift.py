@@ -136,6 +136,8 @@ def test_what_is_only_recorded_otherwise_is_named() -> None:
 def test_what_nobody_declares_is_extra_but_a_model_stays() -> None:
     worker = {"kind": "worker", "type": "comfyui", "version": "1", "port": 8188, "controller": "ops@gpu-2"}
     assert drift_of_extra(worker, False) == Drift("extra", "comfyui 1 on port 8188, installed by ops@gpu-2")
+    assert drift_of_extra({**worker, "temporary": True}, False).kind == "temporary"
+    assert drift_of_extra({**worker, "temporary": True}, False, clears=True).kind == "extra"
     assert [drift_of_extra({"kind": "model"}, purge).counts for purge in (False, True)] == [False, True]
 
 
@@ -157,3 +159,10 @@ def test_there_is_drift_that_counts_exactly_where_there_are_steps(
     drift = drift_of(target, seen, plan, receipt)
     assert any(item.counts for item in drift) == bool(plan.steps)
     assert all(item.detail for item in drift)
+
+
+def test_what_is_temporary_is_told_and_does_not_count() -> None:
+    target = wanted(MODEL)
+    temporary = dataclasses.replace(target, spec=dataclasses.replace(target.spec, temporary=True))
+    (item,) = found(temporary, settled(temporary), receipt_of(temporary))
+    assert (item.kind, item.counts) == ("temporary", False)

@@ -31,7 +31,14 @@ def engines() -> t.Any:
         entry("queen", "queen", 8500),
         entry("hive", "hive", 8600),
         entry("llama-cpp", "worker", 8080, model_format="gguf", **served),
-        entry("vllm", "worker", 8000, env={"VLLM_NO_USAGE_STATS": "1", "LEVEL": "info"}, **served),
+        entry(
+            "vllm",
+            "worker",
+            8000,
+            model_format="safetensors",
+            env={"VLLM_NO_USAGE_STATS": "1", "LEVEL": "info"},
+            **served,
+        ),
         entry("comfyui", "worker", 8188),
         entry("uv", "tool", 0),
     )

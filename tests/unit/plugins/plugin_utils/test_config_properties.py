@@ -11,11 +11,13 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet, _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
+from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 Table = dict[str, t.Any]
+FILES = (*_config.FILES, TEMPORARY)
 QUICK = settings(deadline=None, max_examples=50)
 
 
@@ -39,7 +41,7 @@ def outcome(texts: dict[str, str], engines: Catalog) -> _fleet.Fleet | None:
     except ConfigError as error:
         assert error.mistakes
         for mistake in error.mistakes:
-            assert mistake.file in _config.FILES
+            assert mistake.file in FILES
             assert 1 <= mistake.line <= texts.get(mistake.file, "").count("\n") + 1
             assert mistake.message
             assert str(mistake).isprintable()
@@ -49,7 +51,7 @@ def outcome(texts: dict[str, str], engines: Catalog) -> _fleet.Fleet | None:
 
 
 @QUICK
-@given(st.dictionaries(st.sampled_from(_config.FILES), st.text()))
+@given(st.dictionaries(st.sampled_from(FILES), st.text()))
 def test_any_text_is_a_fleet_or_mistakes_with_places(engines: Catalog, texts: dict[str, str]) -> None:
     outcome(texts, engines)
 
@@ -74,11 +76,12 @@ GENERAL = like(_keys.RBEE_CONF, **{name: like(keys) for name, keys in TABLES.ite
 
 
 @QUICK
-@given(like(["hive"], hive=HIVES), GENERAL, like(["model"], model=MODELS))
+@given(like(["hive"], hive=HIVES), GENERAL, like(["model"], model=MODELS), like(["hive", "model"], hive=HIVES))
 def test_any_values_of_the_right_keys_are_a_fleet_or_mistakes(
-    engines: Catalog, hives: Table, rbee: Table, models: Table
+    engines: Catalog, hives: Table, rbee: Table, models: Table, temporary: Table
 ) -> None:
-    outcome({"hives.conf": document(hives), "rbee.conf": document(rbee), "models.conf": document(models)}, engines)
+    texts = {"hives.conf": hives, "rbee.conf": rbee, "models.conf": models, TEMPORARY: temporary}
+    outcome({name: document(table) for name, table in texts.items()}, engines)
 
 
 @st.composite
@@ -144,7 +147,9 @@ def written(fleet: _fleet.Fleet) -> dict[str, str]:
             key: value for key, value in queen.items() if key not in ("hostname", "ssh_user", "ssh_port", "connection")
         }
     general = {key: getattr(fleet, key) for key in _keys.FLEET}
-    hives = [vars(hive) | {"workers": [vars(worker) for worker in hive.workers]} for hive in fleet.hives]
+    hives = [vars(hive) | {"workers": [dict(vars(worker)) for worker in hive.workers]} for hive in fleet.hives]
+    for table in [*hives, *(worker for hive in hives for worker in hive["workers"])]:
+        table.pop("temporary")
     return {
         "rbee.conf": document({"fleet": said(general), "queen": said(queen), "package": vars(fleet.package)}),
         "hives.conf": document({"hive": said(hives)}),

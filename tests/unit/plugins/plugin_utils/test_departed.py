@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.plugin_utils._departed import departed
+from ansible_collections.rbee.fleet.plugins.plugin_utils._departed import TEMPORARY, departed
 
 GPU = {
     "hostname": "192.168.1.101",
@@ -68,3 +68,9 @@ def test_somebody_s_own_machine_is_only_reached_where_the_queen_is_local_too() -
 
 def test_what_is_to_be_forgotten_does_not_count() -> None:
     assert departed({"gpu-2": GPU}, {"queen": QUEEN}, "queen", ["gpu-2"]) == []
+
+
+def test_a_temporary_hive_of_somebody_else_is_looked_at_only_on_request() -> None:
+    register = {"gpu-2": {**GPU, "temporary": True}}
+    assert names(departed(register, {"queen": QUEEN}, "queen", ())) == {"gpu-2": TEMPORARY}
+    assert names(departed(register, {"queen": QUEEN}, "queen", (), temporary=True)) == {"gpu-2": ""}

@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._request import HOST, Outcome, result
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _drift_report
+from ansible_collections.rbee.fleet.plugins.plugin_utils._departed import TEMPORARY
 from ansible_collections.rbee.fleet.plugins.plugin_utils._summary import host_report
 
 MISSING = {"kind": "missing", "detail": "not installed"}
@@ -124,3 +125,9 @@ def test_people_read_what_differs_below_each_host() -> None:
         "far    unreachable: no route",
         "well   ok",
     ]
+
+
+def test_a_temporary_hive_of_somebody_else_is_told_and_does_not_count() -> None:
+    found = report(departed=gone(reason=TEMPORARY), check=False, remove=True)
+    assert (found["result"], [item["kind"] for item in found["notes"]]) == ("clean", ["temporary"])
+    assert _drift_report.forgotten({"old": gone(reason=TEMPORARY)}) == []

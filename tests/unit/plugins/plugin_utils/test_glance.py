@@ -80,6 +80,10 @@ def test_what_is_not_declared_is_extra() -> None:
 def test_kinds_choose_what_is_compared() -> None:
     assert _glance.drift(DECLARED, [], {"hive"}) == ["hive is missing"]
     assert _glance.drift([], WELL, {"worker"}) == ["llama-cpp is extra"]
+
+
+def test_what_is_temporary_for_somebody_else_is_not_extra() -> None:
+    assert _glance.drift([], [component(temporary=True)]) == []
     assert _glance.missing(DECLARED, [agent()], {"hive", "worker"}) == ["llama-cpp"]
 
 
