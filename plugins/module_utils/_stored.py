@@ -49,7 +49,7 @@ def downloads(layout: Layout) -> list[dict[str, t.Any]]:
     for name in _store.list_folder(layout.cache):
         path = os.path.join(layout.cache, name)
         if name.startswith(_HUB) and os.path.isdir(path):
-            repository, _, revision = name[len(_HUB) :].rpartition("@")
+            repository, _at, revision = name[len(_HUB) :].rpartition("@")
             found.append({"repository": repository, "revision": revision, "sha256": "", "bytes": _bytes_in(path)})
         elif re.fullmatch("[0-9a-f]{64}" + re.escape(_PART), name):
             sha256 = name[: -len(_PART)]

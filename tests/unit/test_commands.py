@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
-import runpy
+import sys
 
 import pytest
 
@@ -16,7 +17,11 @@ SCENARIO = ROOT / "extensions" / "molecule" / "guide"
 if not (ROOT / "docs").exists() or not SCENARIO.exists():
     pytest.skip("the documentation is not part of this copy", allow_module_level=True)
 
-GUIDE = runpy.run_path(str(SCENARIO / "commands.py"))
+SPECIFICATION = importlib.util.spec_from_file_location("fleet_guide_commands", SCENARIO / "commands.py")
+assert SPECIFICATION and SPECIFICATION.loader
+GUIDE = importlib.util.module_from_spec(SPECIFICATION)
+sys.modules[SPECIFICATION.name] = GUIDE  # a dataclass looks its own module up
+SPECIFICATION.loader.exec_module(GUIDE)
 
 
 def pages() -> list[str]:
@@ -25,20 +30,20 @@ def pages() -> list[str]:
 
 @pytest.mark.parametrize("page", pages())
 def test_what_a_page_says_is_typed(page: str) -> None:
-    said = GUIDE["commands"]((ROOT / page).read_text("utf-8"))
-    left = [] if page in GUIDE["PAGES"] or page in GUIDE["ELSEWHERE"] else said
+    said = GUIDE.commands((ROOT / page).read_text("utf-8"))
+    left = [] if page in GUIDE.PAGES or page in GUIDE.ELSEWHERE else said
     assert left == [], f"follow {page} in extensions/molecule/guide/commands.py, or name the test that does"
 
 
 def test_what_is_named_exists() -> None:
-    assert set(GUIDE["PAGES"]) <= set(pages())
-    missing = {where for where in GUIDE["ELSEWHERE"].values() if not (ROOT / where).exists()}
+    assert set(GUIDE.PAGES) <= set(pages())
+    missing = {where for where in GUIDE.ELSEWHERE.values() if not (ROOT / where).exists()}
     assert missing == set()
 
 
 def test_no_exception_is_kept_for_what_is_no_longer_said() -> None:
-    said = {command for page in pages() for command in GUIDE["commands"]((ROOT / page).read_text("utf-8"))}
-    assert set(GUIDE["ELSEWHERE"]) <= said | set(pages())
+    said = {command for page in pages() for command in GUIDE.commands((ROOT / page).read_text("utf-8"))}
+    assert set(GUIDE.ELSEWHERE) <= said | set(pages())
 
 
 def test_what_is_a_command_and_what_is_not() -> None:
@@ -49,5 +54,5 @@ def test_what_is_a_command_and_what_is_not() -> None:
         "```toml\ny = 2\n```\n"
         "| to | run |\n|---|---|\n| do | `ansible-playbook rbee.fleet.sync` |\n| add | add `-e x=1` |\n"
     )
-    steps = [getattr(step, "text", "") or step.name for step in GUIDE["steps"](page)]
+    steps = [getattr(step, "text", "") or step.name for step in GUIDE.steps(page)]
     assert steps == ["one --two", "three \\\n    four", "hives.conf", "ansible-playbook rbee.fleet.sync"]

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "docs/pulling.md": "extensions/molecule/pull/pull.py",
     "docs/chat.md": "tests/integration/pytest/test_chat.py",
     "docs/one-offs.md": "tests/integration/pytest/test_one_off.py",
+    "docs/migrate.md": "tests/integration/pytest/test_migrate_fleet.py",
     "docs/own-types.md": "tests/integration/pytest/test_engine_entries.py",  # SGLang needs a GPU; there is a stand-in
 }
 

@@ -124,7 +124,7 @@ def test_a_websocket_of_comfyui_goes_through_the_queen(fleet: Machine) -> None:
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         said = b"".join(iter(lambda: client.recv(4096), b""))
-    head, _, frame = said.partition(b"\r\n\r\n")
+    head, _blank, frame = said.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
     assert json.loads(frame[2:]) == comfyui_stand_in.GREETING
 

@@ -138,7 +138,7 @@ def test_a_lock_holds_the_versions_that_were_asked_for(name: str) -> None:
 def test_the_archive_of_the_guide_is_a_release() -> None:
     page = (SHIPPED.parent / "docs" / "own-types.md").read_text()
     (example,) = re.findall(r"^```toml\n(\[\[release\]\]\n.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert entry(ENGINE.split("[[release]]")[0] + example).latest == "1.0"
+    assert entry(ENGINE.split("[[release]]", maxsplit=1)[0] + example).latest == "1.0"
 
 
 @pytest.mark.parametrize("keys", [ENTRY, RELEASE, SOURCE, PYTHON])
