@@ -20,7 +20,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORAR
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import HIVE as A_HIVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import MODEL_KEYS, require
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import WORKER as A_WORKER
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import hive_specs, model_component, queen_spec
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component, on_demand, resolve
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import dotted, suggestion
 
 _FIRST = ("alias", "hostname", "ssh_user", "ssh_port", "hive_port")  # of a hive, as people write it
@@ -81,7 +81,11 @@ def installed(
             f"{_config.HIVES} declares it, so that it is not temporary; leave out temp, or name another one"
         )
     name = entry["alias"] if what == A_HIVE else entry_name(entry)
-    hosts = _concerned(fleet, catalog, entry["alias"]) if what == A_HIVE else _of_worker(fleet, given["hive"], name)
+    hosts = (
+        _concerned(fleet, catalog, entry["alias"])
+        if what == A_HIVE
+        else _of_worker(fleet, catalog, given["hive"], name)
+    )
     if place == (TEMPORARY if temp else _config.HIVES):
         return OneOff(name, hosts=hosts, place=place)
     if temp:
@@ -115,7 +119,9 @@ def removed(
         worker = next((worker for worker in hive.workers if worker.name == name), None)
         others = {worker.model for worker in hive.workers if worker.name != name}
         alone = worker and worker.model and worker.model not in others
-        hosts = _joined({alias: (HIVE, name, *((model_component(worker.model),) if worker and alone else ()))}, hosts)
+        models = (model_component(worker.model),) if worker and alone else ()
+        sharing = _sharing(fleet, hive, worker.model, catalog) if worker and worker.model else ()
+        hosts = _joined({alias: (HIVE, name, *models, *sharing)}, hosts)
     return OneOff(
         name,
         files=change if in_files else Change(),
@@ -217,16 +223,27 @@ def _worker_entry(data: Table, alias: str, name: str) -> Table | None:
 
 
 def _concerned(fleet: _fleet.Fleet, catalog: Catalog, alias: str) -> dict[str, tuple[str, ...]]:
-    hive = next(hive for hive in fleet.hives if hive.alias == alias)
-    names = tuple(spec.name for spec in hive_specs(fleet, hive, catalog))
-    return _joined({alias: names}, {fleet.queen_host: (queen_spec(fleet, catalog).name,)})
+    names = tuple(spec.name for spec in resolve(fleet, catalog)[alias].specs)
+    return _joined({alias: names}, {fleet.queen_host: (QUEEN,)})
 
 
-def _of_worker(fleet: _fleet.Fleet, alias: str, name: str) -> dict[str, tuple[str, ...]]:
+def _of_worker(fleet: _fleet.Fleet, catalog: Catalog, alias: str, name: str) -> dict[str, tuple[str, ...]]:
     hive = next(hive for hive in fleet.hives if hive.alias == alias)
     worker = next(worker for worker in hive.workers if worker.name == name)
-    names = (HIVE, *((model_component(worker.model),) if worker.model else ()), name)
+    models = [worker.model] if worker.model else list(_on_demand(fleet, hive, worker, catalog))
+    names = (HIVE, *map(model_component, models), name, *_sharing(fleet, hive, worker.model, catalog))
     return _joined({alias: names}, {fleet.queen_host: (QUEEN,)})
+
+
+def _sharing(fleet: _fleet.Fleet, hive: _fleet.Hive, model: str, catalog: Catalog) -> list[str]:
+    """The workers of a hive that serve a model on demand unless a worker serves it alone."""
+    alone = dataclasses.replace(hive, workers=tuple(one for one in hive.workers if one.model != model))
+    return [one.name for one in alone.workers if model in _on_demand(fleet, alone, one, catalog)]
+
+
+def _on_demand(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, catalog: Catalog) -> t.Collection[str]:
+    entry = catalog.get(worker.type, worker.version)
+    return on_demand(fleet, hive, worker, entry).values() if entry else ()
 
 
 def _joined(one: t.Mapping[str, tuple[str, ...]], other: t.Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
