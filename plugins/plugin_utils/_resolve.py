@@ -209,13 +209,14 @@ def declared_general(fleet: _fleet.Fleet) -> dict[str, dict[str, t.Any]]:
 
     That is: references to secrets, how the machine of the queen is reached, and how installations are made from there.
     """
-    given = {
+    given: dict[str, tuple[t.Any, t.Mapping[str, t.Any]]] = {
         "fleet": (fleet, _keys.FLEET),
         "queen": (fleet.queen, _keys.QUEEN),
         "package": (fleet.package, _keys.PACKAGE),
+        "pull": (fleet.pull or _fleet.Pull(), _keys.PULL),
     }
     usual = _fleet.Fleet(prefix=_fleet.PREFIXES[fleet.scope])
-    plain = {"fleet": usual, "queen": usual.queen, "package": usual.package}
+    plain = {"fleet": usual, "queen": usual.queen, "package": usual.package, "pull": _fleet.Pull()}
     sections = {
         section: {
             key: getattr(value, key)
