@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 import typing as t
 
@@ -55,6 +54,6 @@ class ActionModule(components.ActionModule):
             purge=options["state"] == "absent",  # which means these models alone
             tools=tools,
             secrets={HUB_TOKEN: resolve_secret(HUB_TOKEN, token)} if token else {},
-            controller=f"{getpass.getuser()}@{platform.node()}",
+            controller=f"{components.user()}@{platform.node()}",
         )
         return self._converge(arguments, task_vars) if specs else {"changed": False, "components": [], "host": None}
