@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -144,8 +145,10 @@ class Fleet:
     def process(self) -> str:
         """What changes when the worker is started anew."""
         words = "\0".join(["engine.py", "127.0.0.1", str(self.machine.ports["engine"])])
-        commands = {path.parent.name: path for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")}
-        found = [pid for pid, path in commands.items() if words in path.read_text(errors="replace")]
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # others come and go
+                found += [path.parent.name] if words in path.read_text(errors="replace") else []
         (pid,) = found
         return pid
 
@@ -201,6 +204,22 @@ def test_what_is_locked_stays_when_the_catalog_and_the_hub_move_on(fleet: Fleet)
     assert (fleet.lock.read_bytes(), fleet.process()) == before
     status, said = fleet.play("--check", playbook="sync")
     assert status == 0 and "echo: 1 -> 2" in said
+
+
+def test_a_one_off_may_name_a_version_that_the_lock_alone_holds(fleet: Fleet) -> None:
+    words = ("hive=desk", "type=echo", "version=1", "name=second", "port=65000")
+    options = [part for word in words for part in ("-e", word)]
+    status, said = fleet.play("--check", *options, playbook="install_worker")
+    assert status == 0 and "worker second: would write hives.conf" in said
+
+
+def test_what_is_temporary_is_not_for_the_lock(fleet: Fleet) -> None:
+    folder = fleet.machine.folder / ".rbee"
+    (folder / "temporary.conf").write_text('[[hive]]\nalias = "desk"\nworkers = ["comfyui"]\n')
+    before = fleet.lock.read_bytes()
+    assert "comfyui" in fleet.install("--check", "-e", "rbee_frozen=true", "-e", "rbee_only=comfyui")
+    assert fleet.lock.read_bytes() == before
+    (folder / "temporary.conf").unlink()
 
 
 def test_the_dry_run_of_an_update_names_what_the_update_then_does(fleet: Fleet) -> None:
