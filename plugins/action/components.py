@@ -208,10 +208,14 @@ def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:
 def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str] | None, only: t.Collection[str]) -> dict[str, t.Any]:
     """The arguments that leave only these kinds and names; none at all when the host has nothing of them.
 
-    kinds: None for all. only: empty for all.
+    kinds: None for all; those of the arguments bound them. only: empty for all.
     """
     if arguments.get("state") == ABSENT or arguments.get("extra", IGNORE) != IGNORE:
         # Whether it has something of them that is not declared only the host knows.
+        if kinds is not None and arguments.get("kinds"):
+            kinds = kinds.intersection(arguments["kinds"])
+            if not kinds:
+                return {}
         return {key: sorted(chosen) for key, chosen in (("kinds", kinds), ("names", only)) if chosen}
     components = arguments.get("components") or ()
     for index, item in enumerate(components):

@@ -71,6 +71,13 @@ def test_a_removal_is_of_what_the_host_recorded_not_of_what_is_declared() -> Non
     assert arguments["kinds"] == ["queen"]
 
 
+def test_tags_choose_among_what_a_removal_is_bound_to() -> None:
+    """Such as that of the old name uninstall_queen."""
+    assert asked(["workers"], state="absent", kinds=["queen"]) == []
+    (arguments,) = asked(["workers"], state="absent", kinds=["hive", "worker"])
+    assert arguments["kinds"] == ["worker"]
+
+
 def test_what_is_extra_is_known_to_the_host_alone() -> None:
     (arguments,) = asked(["queen"], extra="report")
     assert arguments["kinds"] == ["queen"] and "names" not in arguments
