@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import os
 import platform
 import typing as t
@@ -22,6 +21,7 @@ from ansible_collections.rbee.fleet.plugins.modules.components import argument_s
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _kept_program, _live, _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._user import user
 
 if t.TYPE_CHECKING:
     from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot
@@ -186,14 +186,6 @@ class ActionModule(ActionBase):
         if not isinstance(value, t.Mapping):
             raise AnsibleActionFail(f"{name}: expected a dictionary")
         return value
-
-
-def user() -> str:
-    """Who runs this. In a container it may be a number that no account has."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
 
 
 def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:
