@@ -72,6 +72,7 @@ def installed(
     fleet = _config.parse(texts, catalog, folder, [_Given(what, {"hive": [table], "model": list(models)}, {})])
     old = {name: _toml.parse(name, texts.get(name, "")).data for name in (*_config.FILES, TEMPORARY)}
     models = tuple(model for model in models if not _has(old, "model", model))
+    models += () if temp else _only_temporary(old, {entry.get("model", ""), *entry.get("models", ())})
     wanted = Change(
         models=models, **({"hives": (entry,)} if what == A_HIVE else {"workers": {given["hive"]: (entry,)}})
     )
@@ -168,6 +169,13 @@ def _has(old: t.Mapping[str, Table], kind: str, wanted: Table) -> bool:
                 _check_alike(file, f"the model {wanted['name']!r}", {"source": _keys.HUGGINGFACE, **table}, wanted)
                 return True
     return False
+
+
+def _only_temporary(old: t.Mapping[str, Table], names: t.Collection[str]) -> tuple[Table, ...]:
+    """The tables of models that would go with what is temporary."""
+    lasting = {table.get("name") for table in old[_config.MODELS].get("model", [])}
+    tables = old[TEMPORARY].get("model", [])
+    return tuple(table for table in tables if table["name"] in names and table["name"] not in lasting)
 
 
 def _existing(what: str, entry: Table, given: t.Mapping[str, t.Any], old: t.Mapping[str, Table]) -> str:

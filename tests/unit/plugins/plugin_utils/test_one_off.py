@@ -143,6 +143,19 @@ def test_a_temporary_model_goes_with_the_last_worker_that_serves_it(files: Files
     assert files.texts[TEMPORARY] == ""
 
 
+@pytest.mark.parametrize("source", [{}, {"source": "huggingface"}])
+def test_a_temporary_model_of_what_is_installed_for_good_is_declared_for_good(
+    files: Files, source: dict[str, str]
+) -> None:
+    files.texts["models.conf"] = ""
+    worker = {"hive": "gpu-1", "type": "vllm", "name": "b", "port": "8001", "model": "org/m"}
+    files.install("worker", **worker, source="huggingface", revision="v2", temp=True)
+    files.install("worker", **worker, **source)
+    assert files.texts["models.conf"] == '[[model]]\nname = "org/m"\nsource = "huggingface"\nrevision = "v2"\n'
+    assert files.texts[TEMPORARY] == ""
+    files.install("hive", alias="lab", hostname="10.0.0.2", models="org/m")
+
+
 SHARED = """
 [[hive]]
 alias = "gpu-1"
