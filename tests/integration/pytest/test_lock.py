@@ -147,8 +147,9 @@ class Fleet:
         words = "\0".join(["engine.py", "127.0.0.1", str(self.machine.ports["engine"])])
         found = []
         for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # others come and go
-                found += [path.parent.name] if words in path.read_text(errors="replace") else []
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of others, which end meanwhile
+                if words in path.read_text(errors="replace"):
+                    found.append(path.parent.name)
         (pid,) = found
         return pid
 
