@@ -12,8 +12,6 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
-from ansible_collections.rbee.fleet.plugins.module_utils._store import StoreError
-from ansible_collections.rbee.fleet.plugins.module_utils._target import TargetError
 from ansible_collections.rbee.fleet.plugins.plugin_utils import (
     _agents,
     _chat_target,
@@ -32,7 +30,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, Ed
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError
 
-OUTSIDE = (SourceError, StoreError, TargetError, OSError)
+OUTSIDE = (SourceError, OSError)
 OURS = (ConfigError, EditError, SecretError, _queen.QueenError, _chat_target.ChatError)
 
 
@@ -73,7 +71,7 @@ class ActionModule(ActionBase):
         entry = _chat_target.serving(name, fleet)
         if not entry:
             keys = _chat_target.model_keys(name, options["file"], fleet, served, options["serve"])
-            declares, needed = _model_size.needed(name, keys, fleet, catalog, str(folder))
+            declares, needed = _model_size.needed(name, keys, fleet, str(folder))
             place, unfit = _fitting.choose(needed, fleet, catalog, *_states(fleet, queen))
             if place is None:
                 raise _chat_target.ChatError(_chat_target.nowhere(needed, unfit))

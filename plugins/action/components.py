@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import os
 import platform
 import typing as t
@@ -22,6 +21,7 @@ from ansible_collections.rbee.fleet.plugins.modules.components import argument_s
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _kept_program, _live, _summary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_TAG, kinds_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._user import user
 
 if t.TYPE_CHECKING:
     from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot
@@ -188,14 +188,6 @@ class ActionModule(ActionBase):
         return value
 
 
-def user() -> str:
-    """Who runs this. In a container it may be a number that no account has."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid-{os.getuid()}"
-
-
 def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:
     """The names of the components that a task is about, as far as it says."""
     return [
@@ -208,10 +200,14 @@ def names_in(arguments: t.Mapping[str, t.Any]) -> list[str]:
 def _narrowed(arguments: t.Mapping[str, t.Any], kinds: set[str] | None, only: t.Collection[str]) -> dict[str, t.Any]:
     """The arguments that leave only these kinds and names; none at all when the host has nothing of them.
 
-    kinds: None for all. only: empty for all.
+    kinds: None for all; those of the arguments bound them. only: empty for all.
     """
     if arguments.get("state") == ABSENT or arguments.get("extra", IGNORE) != IGNORE:
         # Whether it has something of them that is not declared only the host knows.
+        if kinds is not None and arguments.get("kinds"):
+            kinds = kinds.intersection(arguments["kinds"])
+            if not kinds:
+                return {}
         return {key: sorted(chosen) for key, chosen in (("kinds", kinds), ("names", only)) if chosen}
     components = arguments.get("components") or ()
     for index, item in enumerate(components):

@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
         loaded = load_locked(folder, update=update)
         if frozen:
             return _frozen(loaded)
-        models = _lockfile.hub_models(loaded.fleet) if update else _lockfile.unpinned(loaded.fleet, loaded.wanted)
+        models = _lockfile.hub_models(loaded.lasting) if update else _lockfile.unpinned(loaded.lasting, loaded.wanted)
         new, unpinned = _asked(loaded, models)
         for name, why in unpinned.items():
             self._display.warning(_warning(name, why, loaded.lock.models.get(name)))

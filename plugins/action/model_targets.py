@@ -15,6 +15,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _live
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
+from ansible_collections.rbee.fleet.plugins.plugin_utils._models import file_name
 from ansible_collections.rbee.fleet.plugins.plugin_utils._wanted import (
     ABSENT,
     PRESENT,
@@ -44,7 +45,7 @@ class ActionModule(ActionBase):
         given = {key: options[key] for key in SOURCE_KEYS if options[key]}
         names = [name.strip() for name in options["model"] if name.strip()]
         if not names and "url" in given:
-            names = [posixpath.splitext(posixpath.basename(given["url"].split("?")[0].split("#")[0]))[0]]
+            names = [posixpath.splitext(file_name(given["url"]))[0]]
         try:
             if not names:
                 raise WantedError("name a model with -e model=NAME")

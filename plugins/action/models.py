@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 import typing as t
 
@@ -17,6 +16,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigEr
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import merged_catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import resolve_secret
+from ansible_collections.rbee.fleet.plugins.plugin_utils._user import user
 from ansible_collections.rbee.fleet.plugins.plugin_utils._wanted import models_from
 
 OPTIONS: t.Mapping[str, t.Mapping[str, t.Any]] = {
@@ -55,6 +55,6 @@ class ActionModule(components.ActionModule):
             purge=options["state"] == "absent",  # which means these models alone
             tools=tools,
             secrets={HUB_TOKEN: resolve_secret(HUB_TOKEN, token)} if token else {},
-            controller=f"{getpass.getuser()}@{platform.node()}",
+            controller=f"{user()}@{platform.node()}",
         )
         return self._converge(arguments, task_vars) if specs else {"changed": False, "components": [], "host": None}

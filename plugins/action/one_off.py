@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
             }
             _one_off_given.check_names(_one_off_given.NAMES[what, present], given)
             place = pathlib.Path(options["folder"])
-            texts, catalog = _load.read_texts(place), _load.merged_catalog(place / "catalog")
+            texts, catalog = _load.read_texts(place), _load.catalog_of(place)
             find = _one_off.installed if present else _one_off.removed
             found = find(what, _one_off_given.typed(given), texts, catalog, str(place))
             diff = _config_files.change(str(place), found.files, self._task.check_mode, found.temporary)

@@ -62,11 +62,6 @@ def fetch_model(
         _place(os.path.join(job.files, file.path), path)
 
 
-def list_model(hf: str, source: Source, work: str, token: str = "") -> t.Sequence[RemoteFile]:
-    """All files of a repository, whichever of them the source brings. Arguments and errors as of ``fetch_model``."""
-    return _Download(hf, source, work, token, quiet, threading.Event(), _LIST_TIMEOUT).listing()
-
-
 class _Download:
     """One revision on its way; ``files`` is where the client puts them, with what it knows of them in ``.cache``."""
 

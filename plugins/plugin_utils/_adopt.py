@@ -12,8 +12,9 @@ from ansible_collections.rbee.fleet.plugins.module_utils._drift import EXTRA, LE
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, MODEL, WORKER
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
-from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, Table, entry_name
+from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, Table
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import LOCAL, SSH, Fleet, Hive, slug
+from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import entry_name
 
 Component = t.Mapping[str, t.Any]
 """As M(rbee.fleet.components) returns it."""

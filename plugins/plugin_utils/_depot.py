@@ -23,13 +23,13 @@ import typing as t
 import urllib.parse
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _fetch, _host, _hub, _pyenv, _store
-from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE, RemoteFile
+from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._interpreter import find_interpreter
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import USER, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import ENVIRONMENT, FROM_HOST, Item, Need
 from ansible_collections.rbee.fleet.plugins.module_utils._release import Builder
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress, SourceError, quiet
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source, Spec, to_dict
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import Spec, to_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
 from ansible_collections.rbee.fleet.plugins.module_utils._target import build_of, choose
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _collection
@@ -75,12 +75,6 @@ class Depot:
             return self._local(source.path, source.sha256)
         name = os.path.basename(urllib.parse.urlsplit(source.url).path)
         return self._artefact(Wheel(name, source.url, source.sha256, source.size))
-
-    def listing(self, source: Source) -> t.Sequence[RemoteFile]:
-        """All files of a model repository, without any of their content."""
-        hf = os.path.join(self._tool(HUGGINGFACE), "bin", "hf")
-        with tempfile.TemporaryDirectory(dir=self._layout.staging) as folder:
-            return _hub.list_model(hf, source, folder, self._token)
 
     @contextlib.contextmanager
     def parcel(self, files: t.Mapping[str, str]) -> t.Iterator[str]:

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _toml
 from ansible_collections.rbee.fleet.plugins.plugin_utils._config import HIVES, MODELS
+from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import NAMES, entry_name
 
 try:
     import tomlkit
@@ -25,7 +26,6 @@ except ImportError:  # pragma: no cover
 
 Table = dict[str, t.Any]
 FILES = {"hive": HIVES, "model": MODELS}
-KEYS = {"hive": "alias", "model": "name"}
 
 
 class EditError(Exception):
@@ -78,11 +78,6 @@ def edited(texts: t.Mapping[str, str], change: Change) -> dict[str, str]:
     return {name: str(text) for name, text in new.items() if str(text) != texts.get(name, "")}
 
 
-def entry_name(entry: str | Table) -> str:
-    """The name of a worker, which is its type's where it has none."""
-    return entry if isinstance(entry, str) else str(entry.get("name") or entry["type"])
-
-
 def rendered(table: Table) -> str:
     """A table's keys in TOML, one a line."""
     return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items())
@@ -94,11 +89,11 @@ def rendered(table: Table) -> str:
 def _with_table(text: str, kind: str, entry: Table) -> str:
     tables = _data(text, FILES[kind]).get(kind, [])
     for table in tables:
-        if table.get(KEYS[kind]) == entry[KEYS[kind]]:
+        if table.get(NAMES[kind]) == entry[NAMES[kind]]:
             if table == entry:
                 return text
             raise EditError(
-                f"{FILES[kind]}: there is already a {kind} {entry[KEYS[kind]]!r}, and it differs;"
+                f"{FILES[kind]}: there is already a {kind} {entry[NAMES[kind]]!r}, and it differs;"
                 f" edit or remove it first"
             )
     if (kind,) in _parse(text, FILES[kind]).spans:  # all in one array
@@ -114,7 +109,7 @@ def _with_table(text: str, kind: str, entry: Table) -> str:
 def _without_table(text: str, kind: str, entry: Table) -> str:
     document = _parse(text, FILES[kind])
     tables = document.data.get(kind, [])
-    index = next((at for at, table in enumerate(tables) if table.get(KEYS[kind]) == entry[KEYS[kind]]), None)
+    index = next((at for at, table in enumerate(tables) if table.get(NAMES[kind]) == entry[NAMES[kind]]), None)
     if index is None:
         return text
     left = [table for at, table in enumerate(tables) if at != index]

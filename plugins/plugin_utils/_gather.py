@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import os
 import typing as t
 
@@ -16,6 +15,7 @@ from ansible.vars.manager import VariableManager
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _given, _hives_conf, _sshconf
 from ansible_collections.rbee.fleet.plugins.plugin_utils._given import GivenError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine
+from ansible_collections.rbee.fleet.plugins.plugin_utils._user import user
 
 OWN_SSH_CONFIG = "~/.ssh/config"
 OPTIONS: dict[str, dict[str, t.Any]] = {
@@ -69,8 +69,7 @@ def _of_ssh_config(path: str) -> list[Machine]:
     names = _given.names_in(_sshconf.read(path), _sshconf.included)
     if not names:
         raise GivenError(f"ssh_config: {path} names no host but by patterns")
-    user = getpass.getuser()
-    return [_given.from_ssh(name, _sshconf.settings(["-F", path, name]), user) for name in names]
+    return [_given.from_ssh(name, _sshconf.settings(["-F", path, name]), user()) for name in names]
 
 
 def _of_hives_conf(path: str) -> tuple[list[Machine], list[str]]:
@@ -83,7 +82,7 @@ def _of_hives_conf(path: str) -> tuple[list[Machine], list[str]]:
         raise GivenError(
             f"hives_conf: {path} does not begin with 'Host NAME', as the older format does; TOML is used as it is"
         )
-    return _hives_conf.parse(text, os.path.basename(path), getpass.getuser())
+    return _hives_conf.parse(text, os.path.basename(path), user())
 
 
 def _of_inventory(path: str, group: str, loader: t.Any, templar: t.Any) -> tuple[list[Machine], list[str]]:

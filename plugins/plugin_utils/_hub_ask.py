@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asks Hugging Face what a branch of a repository is at the moment, from the controller, without its client."""
+"""Asks Hugging Face what a repository is at the moment, from the controller, without its client."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceE
 from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile import Pin, pin_of
 
 if t.TYPE_CHECKING:
+    from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import RemoteFile
     from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Model
 
 ENDPOINT = "https://huggingface.co"
@@ -27,53 +28,65 @@ _LARGEST = 64 * 1024 * 1024  # bytes of an answer
 _TRUE = {"1", "on", "yes", "true"}  # as the hub's client reads its variables
 
 
-class Unknown(Exception):
+class Unknown(SourceError):
     """The hub does not tell; the message says why."""
 
 
 def ask(models: t.Sequence[Model], token: str, environment: t.Mapping[str, str]) -> dict[str, Pin | Unknown]:
     """What each model is, or why that is not known, by name.
 
-    token: empty for none. environment: its HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count, and proxies as always.
-    Raises SourceError when the hub says that a model is not what is declared.
+    token, environment: as of :func:`info`. Raises SourceError when the hub says that a model is not what is declared.
     """
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = pool.map(lambda model: _ask(model, token or environment.get("HF_TOKEN", ""), environment), models)
+        answers = pool.map(lambda model: _ask(model, token, environment), models)
         return {model.name: answer for model, answer in zip(models, answers, strict=True)}
 
 
 def _ask(model: Model, token: str, environment: t.Mapping[str, str]) -> Pin | Unknown:
+    try:
+        commit, files = info(model.name, model.revision, token, environment)
+    except Unknown as error:
+        return error
+    return pin_of(model, commit, files)
+
+
+def info(name: str, revision: str, token: str, environment: t.Mapping[str, str]) -> tuple[str, tuple[RemoteFile, ...]]:
+    """The commit that a revision of a repository is, and all files of it.
+
+    token: empty for none. environment: its HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN count, and proxies as always.
+    Raises Unknown.
+    """
+    token = token or environment.get("HF_TOKEN", "")
     if environment.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
-        return Unknown("HF_HUB_OFFLINE is set")
+        raise Unknown("HF_HUB_OFFLINE is set")
     endpoint = (environment.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
     shown = without_secrets(endpoint)
     if not re.match(r"https?://", endpoint):
-        return Unknown(f"HF_ENDPOINT is {shown!r}, expected an http or https URL")
-    repository, revision = urllib.parse.quote(model.name, safe="/"), urllib.parse.quote(model.revision, safe="")
-    request = urllib.request.Request(f"{endpoint}/api/models/{repository}/revision/{revision}?blobs=true")
+        raise Unknown(f"HF_ENDPOINT is {shown!r}, expected an http or https URL")
+    place = f"{urllib.parse.quote(name, safe='/')}/revision/{urllib.parse.quote(revision, safe='')}"
+    request = urllib.request.Request(f"{endpoint}/api/models/{place}?blobs=true")
     if token:  # to nobody to whom the hub may redirect
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             text = answer.read(_LARGEST).decode()
     except urllib.error.HTTPError as error:
-        return Unknown(_refused(error, model, shown, bool(token)))
+        raise Unknown(_refused(error, name, revision, shown, bool(token))) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        return Unknown(f"{shown} cannot be reached from the controller: {without_secrets(str(reason))}")
+        raise Unknown(f"{shown} cannot be reached from the controller: {without_secrets(str(reason))}") from error
     try:
-        commit, files = read_info(text)
+        return read_info(text)
     except SourceError as error:
-        return Unknown(f"{shown}: {error}")
-    return pin_of(model, commit, files)
+        raise Unknown(f"{shown}: {error}") from None
 
 
-def _refused(error: urllib.error.HTTPError, model: Model, shown: str, token: bool) -> str:
+def _refused(error: urllib.error.HTTPError, name: str, revision: str, shown: str, token: bool) -> str:
     said = error.headers.get("X-Error-Message", "") if error.headers else ""
     with error:
         if error.code in (401, 403):
             known = "with this token" if token else "without a token (hf_token in rbee.conf)"
-            return f"{shown} does not show {model.name} to the controller {known}"
+            return f"{shown} does not show {name} to the controller {known}"
         if error.code == 404 and error.headers.get("X-Error-Code") == "RevisionNotFound":
-            return f"{model.name} has no revision {model.revision}; correct 'revision' in models.conf"
+            return f"{name} has no revision {revision}; correct 'revision' in models.conf"
         return f"{shown} answers {error.code} {said or error.reason}"

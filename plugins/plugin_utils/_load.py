@@ -25,11 +25,13 @@ CATALOG = pathlib.Path(__file__).resolve().parents[2] / "catalog"
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What a folder declares. catalog: what the fleet is made from. lock: as it is. wanted: as it should be, but for
-    models of which nothing is known yet. newer: what the collection's catalog has that the lock keeps out.
+    """What a folder declares. lasting: without what is temporary, which the lock knows nothing of. catalog: what the
+    fleet is made from. lock: as it is. wanted: as it should be, but for models of which nothing is known yet. newer:
+    what the collection's catalog has that the lock keeps out.
     """
 
     fleet: _fleet.Fleet
+    lasting: _fleet.Fleet
     catalog: _catalog.Catalog
     lock: _lockfile.Lock
     wanted: _lockfile.Lock
@@ -38,7 +40,7 @@ class Loaded:
     @property
     def unlocked(self) -> list[str]:
         """The names of what is missing in the lock, or in it for nothing."""
-        missing = [model.name for model in _lockfile.unpinned(self.fleet, self.wanted)]
+        missing = [model.name for model in _lockfile.unpinned(self.lasting, self.wanted)]
         return [found.name for found in _lockfile.differences(self.lock, self.wanted)] + missing
 
 
@@ -60,12 +62,23 @@ def load_locked(folder: str, draft: str = "", update: bool = False) -> Loaded:
     shipped, own = read_catalog(CATALOG), read_catalog(place / "catalog")
     lock = read_lock(pathlib.Path(draft) if draft and pathlib.Path(draft).exists() else place / _lockfile.NAME)
     catalog = _lockfile.locked(shipped, lock, update).merged(own)
-    fleet = _config.parse(read_texts(place), catalog, str(place))
-    wanted = _lockfile.lock_of(fleet, catalog, own.types(), lock.models)
+    texts = read_texts(place)
+    fleet = _config.parse(texts, catalog, str(place))
+    lasting = _lasting(fleet, texts, catalog, str(place))
+    wanted = _lockfile.lock_of(lasting, catalog, own.types(), lock.models)
     newer = _lockfile.newer(lock, shipped, own.types())
     if fleet.pull is not None:  # after the lock, which has no collection in it
         catalog = catalog.bundling(_collection.BUNDLE, str(_collection.ROOT), _collection.digest())
-    return Loaded(_lockfile.pinned(fleet, wanted), catalog, lock, wanted, tuple(newer))
+    return Loaded(_lockfile.pinned(fleet, wanted), lasting, catalog, lock, wanted, tuple(newer))
+
+
+def _lasting(fleet: _fleet.Fleet, texts: t.Mapping[str, str], catalog: _catalog.Catalog, folder: str) -> _fleet.Fleet:
+    """The fleet as others read it from the same files."""
+    others = {name: text for name, text in texts.items() if name != TEMPORARY}
+    try:
+        return _config.parse(others, catalog, folder) if len(others) < len(texts) else fleet
+    except ConfigError:  # the files name what is temporary, so that it belongs to what they say
+        return fleet
 
 
 def read_lock(path: pathlib.Path) -> _lockfile.Lock:

@@ -152,10 +152,11 @@ def _general(found: Installed, looked: t.Mapping[str, Looked]) -> dict[str, Tabl
             queen |= {"hostname": machine.hostname, "ssh_user": machine.user, "ssh_port": machine.port}
     if found.has_key:
         queen["api_key"] = f"file:{_starter.KEY}"
+    as_declared = {name: dict(declared_there[name]) for name in ("package", "pull") if name in declared_there}
     return {
         "fleet": _unusual(declared_there.get("fleet", {}) | fleet, usual),
         "queen": _unusual(queen, usual.queen),
-        "package": dict(declared_there.get("package", {})),
+        **as_declared,
     }
 
 

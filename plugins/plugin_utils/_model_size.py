@@ -13,13 +13,11 @@ import urllib.request
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import ANY_PLATFORM
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
-from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
-from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot, default_folder
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _hub_ask, _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fitting import Needed
 from ansible_collections.rbee.fleet.plugins.plugin_utils._hub_offer import GGUF, SAFETENSORS, Offer, offer_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._models import fits
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_spec, tools
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import resolve_secret
 from ansible_collections.rbee.fleet.plugins.plugin_utils._wanted import models_from
 
@@ -28,11 +26,11 @@ SECONDS = 10.0  # for one question
 
 
 def needed(
-    name: str, keys: t.Mapping[str, str] | None, fleet: _fleet.Fleet, catalog: Catalog, folder: str
+    name: str, keys: t.Mapping[str, str] | None, fleet: _fleet.Fleet, folder: str
 ) -> tuple[dict[str, str], Needed]:
     """What declares the model, and what it needs. keys: what is known of the first, None where it is declared.
 
-    Raises ConfigError, SecretError, SourceError, StoreError, TargetError or OSError.
+    Raises ConfigError, SecretError, SourceError or OSError.
     """
     declares = dict(keys or {})
     model = next((model for model in fleet.models if model.name == name), None)
@@ -40,7 +38,7 @@ def needed(
     source = model_spec(fleet, model).variants[0].sources[ANY_PLATFORM]
     if model.source == _keys.HUGGINGFACE:
         token = resolve_secret(HUB_TOKEN, fleet.hf_token) if fleet.hf_token else ""
-        files = Depot(default_folder(), {tool.name: tool for tool in tools(fleet, catalog)}, token).listing(source)
+        _commit, files = _hub_ask.info(source.repository, source.revision, token, os.environ)
         offer = offer_of(source, files)
         if offer.format == GGUF and not source.name:
             declares["file"] = choice_of(name, offer)

@@ -38,9 +38,14 @@ def build(
     return models
 
 
+def file_name(place: str) -> str:
+    """The last part of a path, or of a URL without its query."""
+    return posixpath.basename(place.split("?")[0].split("#")[0] if "://" in place else place)
+
+
 def fits(model: _fleet.Model, engine_format: str) -> bool:
     """Whether an engine that reads this format, ``model_format`` of the catalog, could serve it, by its file's name."""
-    name = model.file or posixpath.basename(model.path or model.url.split("?")[0].split("#")[0])
+    name = model.file or file_name(model.path or model.url)
     is_gguf = name.lower().endswith(".gguf")
     return is_gguf == (engine_format == "gguf") if engine_format else True
 

@@ -20,7 +20,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORAR
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import HIVE as A_HIVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import MODEL_KEYS, require
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import WORKER as A_WORKER
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import hive_specs, model_component, queen_spec
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component, on_demand, resolve
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import dotted, suggestion
 
 _FIRST = ("alias", "hostname", "ssh_user", "ssh_port", "hive_port")  # of a hive, as people write it
@@ -72,6 +72,7 @@ def installed(
     fleet = _config.parse(texts, catalog, folder, [_Given(what, {"hive": [table], "model": list(models)}, {})])
     old = {name: _toml.parse(name, texts.get(name, "")).data for name in (*_config.FILES, TEMPORARY)}
     models = tuple(model for model in models if not _has(old, "model", model))
+    models += () if temp else _only_temporary(old, {entry.get("model", ""), *entry.get("models", ())})
     wanted = Change(
         models=models, **({"hives": (entry,)} if what == A_HIVE else {"workers": {given["hive"]: (entry,)}})
     )
@@ -81,7 +82,11 @@ def installed(
             f"{_config.HIVES} declares it, so that it is not temporary; leave out temp, or name another one"
         )
     name = entry["alias"] if what == A_HIVE else entry_name(entry)
-    hosts = _concerned(fleet, catalog, entry["alias"]) if what == A_HIVE else _of_worker(fleet, given["hive"], name)
+    hosts = (
+        _concerned(fleet, catalog, entry["alias"])
+        if what == A_HIVE
+        else _of_worker(fleet, catalog, given["hive"], name)
+    )
     if place == (TEMPORARY if temp else _config.HIVES):
         return OneOff(name, hosts=hosts, place=place)
     if temp:
@@ -115,7 +120,9 @@ def removed(
         worker = next((worker for worker in hive.workers if worker.name == name), None)
         others = {worker.model for worker in hive.workers if worker.name != name}
         alone = worker and worker.model and worker.model not in others
-        hosts = _joined({alias: (HIVE, name, *((model_component(worker.model),) if worker and alone else ()))}, hosts)
+        models = (model_component(worker.model),) if worker and alone else ()
+        sharing = _sharing(fleet, hive, worker.model, catalog) if worker and worker.model else ()
+        hosts = _joined({alias: (HIVE, name, *models, *sharing)}, hosts)
     return OneOff(
         name,
         files=change if in_files else Change(),
@@ -162,6 +169,13 @@ def _has(old: t.Mapping[str, Table], kind: str, wanted: Table) -> bool:
                 _check_alike(file, f"the model {wanted['name']!r}", {"source": _keys.HUGGINGFACE, **table}, wanted)
                 return True
     return False
+
+
+def _only_temporary(old: t.Mapping[str, Table], names: t.Collection[str]) -> tuple[Table, ...]:
+    """The tables of models that would go with what is temporary."""
+    lasting = {table.get("name") for table in old[_config.MODELS].get("model", [])}
+    tables = old[TEMPORARY].get("model", [])
+    return tuple(table for table in tables if table["name"] in names and table["name"] not in lasting)
 
 
 def _existing(what: str, entry: Table, given: t.Mapping[str, t.Any], old: t.Mapping[str, Table]) -> str:
@@ -217,16 +231,27 @@ def _worker_entry(data: Table, alias: str, name: str) -> Table | None:
 
 
 def _concerned(fleet: _fleet.Fleet, catalog: Catalog, alias: str) -> dict[str, tuple[str, ...]]:
-    hive = next(hive for hive in fleet.hives if hive.alias == alias)
-    names = tuple(spec.name for spec in hive_specs(fleet, hive, catalog))
-    return _joined({alias: names}, {fleet.queen_host: (queen_spec(fleet, catalog).name,)})
+    names = tuple(spec.name for spec in resolve(fleet, catalog)[alias].specs)
+    return _joined({alias: names}, {fleet.queen_host: (QUEEN,)})
 
 
-def _of_worker(fleet: _fleet.Fleet, alias: str, name: str) -> dict[str, tuple[str, ...]]:
+def _of_worker(fleet: _fleet.Fleet, catalog: Catalog, alias: str, name: str) -> dict[str, tuple[str, ...]]:
     hive = next(hive for hive in fleet.hives if hive.alias == alias)
     worker = next(worker for worker in hive.workers if worker.name == name)
-    names = (HIVE, *((model_component(worker.model),) if worker.model else ()), name)
+    models = [worker.model] if worker.model else list(_on_demand(fleet, hive, worker, catalog))
+    names = (HIVE, *map(model_component, models), name, *_sharing(fleet, hive, worker.model, catalog))
     return _joined({alias: names}, {fleet.queen_host: (QUEEN,)})
+
+
+def _sharing(fleet: _fleet.Fleet, hive: _fleet.Hive, model: str, catalog: Catalog) -> list[str]:
+    """The workers of a hive that serve a model on demand unless a worker serves it alone."""
+    alone = dataclasses.replace(hive, workers=tuple(one for one in hive.workers if one.model != model))
+    return [one.name for one in alone.workers if model in _on_demand(fleet, alone, one, catalog)]
+
+
+def _on_demand(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, catalog: Catalog) -> t.Collection[str]:
+    entry = catalog.get(worker.type, worker.version)
+    return on_demand(fleet, hive, worker, entry).values() if entry else ()
 
 
 def _joined(one: t.Mapping[str, tuple[str, ...]], other: t.Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

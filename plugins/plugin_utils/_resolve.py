@@ -19,7 +19,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import ALIAS, 
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_page import PAGE
-from ansible_collections.rbee.fleet.plugins.plugin_utils._models import fits
+from ansible_collections.rbee.fleet.plugins.plugin_utils._models import file_name, fits
 
 API_KEY = "api_key"
 MODEL_PREFIX = "model-"
@@ -45,8 +45,9 @@ def resolve(fleet: _fleet.Fleet, catalog: Catalog) -> dict[str, HostPlan]:
     plans = _plans(fleet, catalog)
     if fleet.pull is None:
         return plans
-    pulls = {host: _pull(fleet, fleet.pull, host, catalog) for host in plans}
-    return {host: dataclasses.replace(plan, specs=(*plan.specs, pulls[host])) for host, plan in plans.items()}
+    unknown = {hive.alias for hive in fleet.hives if hive.temporary}  # to the repository
+    pulls = {host: (_pull(fleet, fleet.pull, host, catalog),) for host in plans if host not in unknown}
+    return {host: dataclasses.replace(plan, specs=(*plan.specs, *pulls.get(host, ()))) for host, plan in plans.items()}
 
 
 def _plans(fleet: _fleet.Fleet, catalog: Catalog) -> dict[str, HostPlan]:
@@ -209,13 +210,14 @@ def declared_general(fleet: _fleet.Fleet) -> dict[str, dict[str, t.Any]]:
 
     That is: references to secrets, how the machine of the queen is reached, and how installations are made from there.
     """
-    given = {
+    given: dict[str, tuple[t.Any, t.Mapping[str, t.Any]]] = {
         "fleet": (fleet, _keys.FLEET),
         "queen": (fleet.queen, _keys.QUEEN),
         "package": (fleet.package, _keys.PACKAGE),
+        "pull": (fleet.pull or _fleet.Pull(), _keys.PULL),
     }
     usual = _fleet.Fleet(prefix=_fleet.PREFIXES[fleet.scope])
-    plain = {"fleet": usual, "queen": usual.queen, "package": usual.package}
+    plain = {"fleet": usual, "queen": usual.queen, "package": usual.package, "pull": _fleet.Pull()}
     sections = {
         section: {
             key: getattr(value, key)
@@ -450,7 +452,7 @@ def model_source(model: _fleet.Model) -> _spec.Source:
             files=dict(model.files),
             fetch=model.fetch,
         )
-    name = posixpath.basename(model.path or model.url.split("?")[0].split("#")[0])
+    name = file_name(model.path or model.url)
     archive = name.endswith(_ARCHIVES)
     return _spec.Source(
         kind="archive" if archive else "file",

@@ -22,7 +22,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils import _disk
-from ansible_collections.rbee.fleet.plugins.module_utils._hub import fetch_model, list_model
+from ansible_collections.rbee.fleet.plugins.module_utils._hub import fetch_model
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import NoSpace, SourceError, Stopped
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Model
@@ -91,12 +91,6 @@ def place(huggingface_environment: pathlib.Path, tmp_path: pathlib.Path) -> Plac
 @pytest.mark.parametrize("revision", ["main", COMMIT])
 def test_a_repository_arrives_as_it_is(hub: Hub, place: Place, revision: str) -> None:
     assert place.fetch(dataclasses.replace(SOURCE, revision=revision)) == FILES
-
-
-def test_the_files_are_listed_without_any_of_their_content(hub: Hub, place: Place) -> None:
-    listed = list_model(str(place.hf), SOURCE, str(place.work))
-    assert {file.path: file.size for file in listed} == {path: len(data) for path, data in FILES.items()}
-    assert hub.asked == []
 
 
 def test_one_file_of_a_repository_arrives_alone(hub: Hub, place: Place) -> None:

@@ -207,6 +207,22 @@ def test_what_is_locked_stays_when_the_catalog_and_the_hub_move_on(fleet: Fleet)
     assert status == 0 and "echo: 1 -> 2" in said
 
 
+def test_a_one_off_may_name_a_version_that_the_lock_alone_holds(fleet: Fleet) -> None:
+    words = ("hive=desk", "type=echo", "version=1", "name=second", "port=65000")
+    options = [part for word in words for part in ("-e", word)]
+    status, said = fleet.play("--check", *options, playbook="install_worker")
+    assert status == 0 and "worker second: would write hives.conf" in said
+
+
+def test_what_is_temporary_is_not_for_the_lock(fleet: Fleet) -> None:
+    folder = fleet.machine.folder / ".rbee"
+    (folder / "temporary.conf").write_text('[[hive]]\nalias = "desk"\nworkers = ["comfyui"]\n')
+    before = fleet.lock.read_bytes()
+    assert "comfyui" in fleet.install("--check", "-e", "rbee_frozen=true", "-e", "rbee_only=comfyui")
+    assert fleet.lock.read_bytes() == before
+    (folder / "temporary.conf").unlink()
+
+
 def test_the_dry_run_of_an_update_names_what_the_update_then_does(fleet: Fleet) -> None:
     before = fleet.lock.read_bytes()
     said = fleet.install("--check", "--diff", "-e", "rbee_update=true")

@@ -150,12 +150,17 @@ def test_old_names(fleet: Fleet) -> None:
     said = fleet.play("stop_worker", "hive=desk", "worker=engine")
     assert "ansible-playbook rbee.fleet.stop --limit desk -e rbee_only=engine" in said
     assert fleet.pids().keys() == {"queen", "hive"}
+    misspelt = ("stop_worker", "hive=desk", "worker=engin")
+    assert "unknown worker of desk 'engin'" in fleet.play(*misspelt, "--tags=workers", status=2)
+    assert "leave out --limit" in fleet.play(*misspelt, "--limit=desk", status=4)
     fleet.play("stop_hive", "alias=desk")
     assert fleet.pids().keys() == {"queen"}
     assert "unknown component 'engin'; did you mean 'engine'?" in fleet.play("start", "rbee_only=engin", status=2)
     fleet.play("start", "rbee_only=engine")
     assert fleet.pids().keys() == {"queen", "engine"}
     fleet.play("start_hive", "alias=desk")
+    fleet.play("uninstall_queen", "--tags=workers")
+    assert fleet.pids().keys() == {"queen", "hive", "engine"}
     fleet.play("uninstall_queen")
     assert fleet.pids().keys() == {"hive", "engine"}
     assert "rbee.fleet.install --tags queen" in fleet.play("install_queen")

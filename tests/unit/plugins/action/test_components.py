@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import pathlib
 import types
 import typing as t
 
 import pytest
 from ansible.errors import AnsibleActionFail
-from ansible_collections.rbee.fleet.plugins.action.components import ActionModule, failed_in, user
+from ansible_collections.rbee.fleet.plugins.action.components import ActionModule, failed_in
 
 TAGS = ["queen", "hives", "workers"]
 COMPONENTS = [{"name": "hive", "kind": "hive"}, {"name": "vllm", "kind": "worker"}, {"name": "m", "kind": "model"}]
@@ -71,6 +69,13 @@ def test_a_removal_is_of_what_the_host_recorded_not_of_what_is_declared() -> Non
     assert arguments["kinds"] == ["queen"]
 
 
+def test_tags_choose_among_what_a_removal_is_bound_to() -> None:
+    """Such as that of the old name uninstall_queen."""
+    assert asked(["workers"], state="absent", kinds=["queen"]) == []
+    (arguments,) = asked(["workers"], state="absent", kinds=["hive", "worker"])
+    assert arguments["kinds"] == ["worker"]
+
+
 def test_what_is_extra_is_known_to_the_host_alone() -> None:
     (arguments,) = asked(["queen"], extra="report")
     assert arguments["kinds"] == ["queen"] and "names" not in arguments
@@ -115,15 +120,6 @@ def test_what_the_controller_lacks_is_a_result_so_that_the_summary_comes(monkeyp
     monkeypatch.delenv("RBEE_TEST_KEY", raising=False)
     answer = run([], secrets={"api_key": "env:RBEE_TEST_KEY"})
     assert "the environment variable RBEE_TEST_KEY is not set" in answer["msg"]
-
-
-@pytest.mark.parametrize("error", [KeyError("uid not found: 1000"), OSError("No username set in the environment")])
-def test_a_number_without_an_account_may_run_it(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> str:
-        raise error
-
-    monkeypatch.setattr(getpass, "getuser", refuse)
-    assert user() == f"uid-{os.getuid()}"
 
 
 @pytest.mark.parametrize("content", [{}, {"failed": ["gpu-1"]}])

@@ -32,7 +32,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_names import (
     quoted,
     slug,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40)
@@ -121,12 +121,16 @@ def test_a_buffer_holds_the_largest_answer_too() -> None:
 
 def filled_in(template: str) -> dict[str, t.Any]:
     """A log-format string with every expression as a number, but those that give a boolean."""
-    text = re.sub(r"%\[[^\]]*iif\(true,false\)\]", "true", template)
-    loaded: dict[str, t.Any] = json.loads(re.sub(r"%\[[^\]]*\]", "1", text).replace("%%", "%"))
+
+    def value(found: re.Match[str]) -> str:
+        return "%" if found[0] == "%%" else "true" if found[0].endswith("iif(true,false)]") else "1"
+
+    loaded: dict[str, t.Any] = json.loads(re.sub(r"%%|%\[[^\]]*\]", value, template))
     return loaded
 
 
 @given(NAMES)
+@example("%[")
 def test_the_load_names_every_model_and_worker(name: str) -> None:
     load = filled_in(
         contents(dataclasses.replace(FLEET, workers=(dataclasses.replace(LLAMA, models=(name,)),)))["load.json"]

@@ -13,7 +13,7 @@ import tarfile
 import pytest
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _collection
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
-from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
+from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load, load_locked
 
 HIVE = '[[hive]]\nalias = "gpu-1"\nhostname = "10.0.0.1"\n'
 ENGINE = """kind = "worker"
@@ -75,6 +75,23 @@ def test_text_that_is_not_utf_8_is_refused_with_its_line(tmp_path: pathlib.Path)
 def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / "hives.conf").mkdir()
     assert mistakes(tmp_path) == ["hives.conf:1: cannot be read: Is a directory"]
+
+
+def test_what_is_temporary_is_not_for_the_lock(tmp_path: pathlib.Path) -> None:
+    """Which is in git, where others have no such hive, worker or model."""
+    (tmp_path / "hives.conf").write_text(HIVE + 'workers = ["llama-cpp"]')
+    (tmp_path / "models.conf").touch()
+    wanted = load_locked(str(tmp_path)).wanted
+    (tmp_path / ".rbee").mkdir()
+    (tmp_path / ".rbee" / "temporary.conf").write_text(
+        '[[hive]]\nalias = "gpu-1"\nworkers = [{ type = "vllm", model = "org/m" }]\n[[model]]\nname = "org/m"\n'
+    )
+    loaded = load_locked(str(tmp_path))
+    assert [worker.type for worker in loaded.fleet.hives[0].workers] == ["llama-cpp", "vllm"]
+    assert loaded.wanted == wanted
+    assert not {"vllm", "huggingface", "org/m"}.intersection(loaded.unlocked)
+    (tmp_path / "models.conf").write_text('[[model]]\nname = "org/m"\nhives = ["gpu-1"]\n')
+    assert {"huggingface", "org/m"} < set(load_locked(str(tmp_path)).unlocked)
 
 
 # What a host that pulls gets

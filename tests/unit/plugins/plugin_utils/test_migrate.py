@@ -9,7 +9,7 @@ import json
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _load
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine
 from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate import Migration
@@ -231,7 +231,7 @@ def installation(plan: t.Any, prefix: str = "/opt/rbee", **more: t.Any) -> dict[
             "version": spec.version,
         }
         receipt |= {"address": spec.address, "port": spec.port, "auto_start": spec.auto_start}
-        receipt["declared"] = json.loads(spec.declared)
+        receipt["declared"] = json.loads(spec.declared or "{}")
         if spec.register:
             register = {"hostname": "", "ssh_user": "", "ssh_port": 22}
             receipt["register"] = {
@@ -260,6 +260,13 @@ def test_a_fleet_comes_back_as_it_was_declared(lab: t.Any, write: t.Any) -> None
     found = write(*looked)
     assert found.fleet == fleet
     assert found.notes == []
+
+
+def test_a_fleet_that_pulls_goes_on_to(parse: Parse, engines: Catalog, write: t.Any) -> None:
+    rbee = '[pull]\nrepository = "git@git.example.com:fleet.git"\nkey = "/etc/rbee/pull_key"\ninterval = 5\n'
+    fleet = parse(hives='[[hive]]\nalias = "here"\nhostname = "localhost"\n', rbee=rbee)
+    place = installation(resolve(fleet, engines.merged(_load.merged_catalog()))["here"])
+    assert write(Looked(Machine("local-hive", "localhost"), [place])).fleet.pull == fleet.pull
 
 
 def test_a_key_is_referred_to_and_an_attached_queen_stays_attached(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _one_off, _one_off_given, _temporary
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _load, _one_off, _one_off_given, _temporary
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import EditError, edited
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
@@ -141,6 +141,58 @@ def test_a_temporary_model_goes_with_the_last_worker_that_serves_it(files: Files
     assert "[[model]]" in files.texts[TEMPORARY]
     files.remove("worker", hive="gpu-1", worker="b")
     assert files.texts[TEMPORARY] == ""
+
+
+@pytest.mark.parametrize("source", [{}, {"source": "huggingface"}])
+def test_a_temporary_model_of_what_is_installed_for_good_is_declared_for_good(
+    files: Files, source: dict[str, str]
+) -> None:
+    files.texts["models.conf"] = ""
+    worker = {"hive": "gpu-1", "type": "vllm", "name": "b", "port": "8001", "model": "org/m"}
+    files.install("worker", **worker, source="huggingface", revision="v2", temp=True)
+    files.install("worker", **worker, **source)
+    assert files.texts["models.conf"] == '[[model]]\nname = "org/m"\nsource = "huggingface"\nrevision = "v2"\n'
+    assert files.texts[TEMPORARY] == ""
+    files.install("hive", alias="lab", hostname="10.0.0.2", models="org/m")
+
+
+SHARED = """
+[[hive]]
+alias = "gpu-1"
+hostname = "10.0.0.1"
+models = ["small", "large"]
+workers = ["llama-cpp"]
+"""
+MODELS = "".join(
+    f'[[model]]\nname = "{name}"\nsource = "url"\nurl = "https://x/{name}.gguf"\nsha256 = "{"a" * 64}"\n'
+    for name in ("small", "large")
+)
+
+
+def test_a_worker_that_serves_on_demand_learns_what_another_serves_alone() -> None:
+    files = Files(_load.merged_catalog())
+    files.texts = {"hives.conf": SHARED, "models.conf": MODELS}
+    alone = {"hive": "gpu-1", "type": "llama-cpp", "name": "own", "port": "8090", "model": "small"}
+    assert files.install("worker", **alone).hosts["gpu-1"] == ("hive", "model-small", "own", "llama-cpp")
+    assert files.remove("worker", hive="gpu-1", worker="own").hosts["gpu-1"] == (
+        "hive",
+        "own",
+        "model-small",
+        "llama-cpp",
+    )
+
+
+def test_a_worker_that_serves_on_demand_comes_with_its_models() -> None:
+    files = Files(_load.merged_catalog())
+    files.texts = {"hives.conf": SHARED.replace('workers = ["llama-cpp"]\n', ""), "models.conf": MODELS}
+    found = files.install("worker", hive="gpu-1", type="llama-cpp")
+    assert found.hosts["gpu-1"] == ("hive", "model-small", "model-large", "llama-cpp")
+
+
+def test_a_hive_of_a_fleet_that_pulls_pulls() -> None:
+    files = Files(_load.merged_catalog())
+    files.texts["rbee.conf"] = '[pull]\nrepository = "https://git.example.com/fleet.git"\n'
+    assert files.install("hive", **LAB).hosts["lab"] == ("hive", "comfyui", "vllm", "pull")
 
 
 @pytest.mark.parametrize(

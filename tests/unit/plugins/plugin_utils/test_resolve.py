@@ -350,6 +350,17 @@ def test_every_host_of_a_fleet_that_pulls_pulls_for_itself(parse: Parse, engines
         }
 
 
+def test_a_temporary_hive_which_the_repository_does_not_have_does_not_pull(parse: Parse, engines: Catalog) -> None:
+    rbee = '[pull]\nrepository = "https://git.example.com/f.git"\n'
+    lab = '[[hive]]\nalias = "lab"\nhostname = "10.0.0.9"\n'
+    plans = resolve(parse(rbee=rbee, **{".rbee/temporary": lab}), engines.merged(_load.merged_catalog()))
+    assert {host: plan.specs[-1].name for host, plan in plans.items()} == {
+        "queen": "pull",
+        "gpu-1": "pull",
+        "lab": "hive",
+    }
+
+
 def test_a_fleet_that_does_not_pull_has_nothing_of_it(plans: Plans) -> None:
     assert [item.kind for item in plans()["gpu-1"].specs] == ["hive"]
 
