@@ -20,7 +20,7 @@ HIVE, WORKER = "hive", "worker"
 MODEL_KEYS = ("source", "url", "path", "file", "revision", "sha256", "fetch")
 """Of models.conf: with ``source`` among them, the worker's model is declared as well."""
 
-INSTALL_RUN = ("rbee_force", "rbee_downgrade", "rbee_verify", "rbee_result_file")
+INSTALL_RUN = ("rbee_force", "rbee_downgrade", "rbee_update", "rbee_frozen", "rbee_verify", "rbee_result_file")
 REMOVE_RUN = ("rbee_purge", "rbee_result_file", "rbee_sync_file", "rbee_forget")
 NAMES = {
     (HIVE, True): (*_keys.HIVE, "temp", *INSTALL_RUN),
