@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import select
@@ -26,6 +28,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._gpu import (
 TIMEOUT = 30.0  # seconds; a driver that keeps no state between two uses takes some for each card
 FRESH = 5.0  # seconds for which the agent trusts its last look
 PATIENCE = 1.0  # seconds that a request of the agent waits for a look
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _REAP = 5.0  # seconds for a killed child to end, which takes it a moment where it can
 
 _left: set[int] = set()  # children that were killed and hang in the kernel until the driver lets them go
@@ -87,6 +90,7 @@ def _answer(writing: int, root: str) -> t.NoReturn:
     """The child. It may stay behind for ever, so it holds on to nothing: no lock, no connection, no terminal."""
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _end_with_parent()
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
@@ -103,6 +107,12 @@ def _answer(writing: int, root: str) -> t.NoReturn:
             data = data[os.write(3, data) :]
     finally:
         os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """Who waits for the answer may be ended first. prctl(2): the thread that forked counts, and that one waits."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _read(reading: int, deadline: float) -> t.Optional[bytes]:

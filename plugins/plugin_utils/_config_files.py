@@ -70,7 +70,7 @@ def alone(place: pathlib.Path) -> t.Iterator[None]:
 def _read(path: pathlib.Path) -> str | None:
     try:
         return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise EditError(f"{path}: cannot be read: {error.strerror}") from error

@@ -126,8 +126,8 @@ def _beside(folder: pathlib.Path) -> t.Callable[[str], str]:
 def _read(path: pathlib.Path, name: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(path) from None
     except OSError as error:
         raise ConfigError([Mistake(name, 1, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:

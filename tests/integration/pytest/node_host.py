@@ -45,10 +45,16 @@ FLEET = "tests"
 WELL, SICK, DYING, WAKING = "well", "sick", "dying", "waking"
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nobody has and that the kernel gives to nobody who does not ask for it by its number."""
+    """A port that nobody has, that no other test is about to take, and that the kernel gives to nobody unasked."""
+    # Below the usual range of ip_local_port_range, ip(7); each process of pytest-xdist has a thousand of its own.
+    first = 10_000 + 1_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 22)
     while True:
-        port = random.randrange(10_000, 32_000)  # below the usual range of ip_local_port_range, ip(7)
+        port = random.choice([port for port in range(first, first + 1_000) if port not in _GIVEN])
+        _GIVEN.add(port)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

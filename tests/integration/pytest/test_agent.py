@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -103,7 +104,7 @@ def without_moments(state: t.Any) -> t.Any:
     """A state without what those who look see differently: themselves, and what changes from one look to the next."""
     for component in state["components"]:
         component["health"] = ""
-    state["host"].update(interpreter="", python="", free_bytes=0)
+    state["host"].update(interpreter="", python="", free_bytes=0, memory_available_bytes=0)
     return state
 
 
@@ -245,6 +246,18 @@ def test_the_server_tells_the_gpus_and_does_not_hang_with_their_driver(
         wait_until(told)
         process.terminate()
         process.wait(60)
+    wait_until(lambda: not serving(port))  # nor does one that asks a driver stay
+
+
+def serving(port: int) -> list[str]:
+    """The processes of a server, whichever way they came to be."""
+    words = f"serve\0--bind\0127.0.0.1\0--port\0{port}\0".encode()
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if path.read_bytes().endswith(words):
+                found.append(path.parent.name)
+    return found
 
 
 # Changing

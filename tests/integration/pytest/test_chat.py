@@ -63,7 +63,7 @@ def found(
         program.write_text(f'exec {shlex.quote(str(llama_server))} "$@"\n')
         write_entry(found, "llama", LLAMA, program, port=found.ports["engine"])
         write_entry(found, "huggingface", CLIENT, client(found.folder, huggingface_environment))
-        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+        assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # the hive and rbee.lock
         yield found
         assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -144,8 +145,11 @@ class Fleet:
     def process(self) -> str:
         """What changes when the worker is started anew."""
         words = "\0".join(["engine.py", "127.0.0.1", str(self.machine.ports["engine"])])
-        commands = {path.parent.name: path for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")}
-        found = [pid for pid, path in commands.items() if words in path.read_text(errors="replace")]
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of others, which end meanwhile
+                if words in path.read_text(errors="replace"):
+                    found.append(path.parent.name)
         (pid,) = found
         return pid
 
