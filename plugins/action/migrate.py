@@ -74,8 +74,8 @@ class ActionModule(ActionBase):
         differing = [name for name in _config.FILES if name in kept and texts[name] != files[name]]
         if differing:
             notes.append(
-                f"{', '.join(differing)} says something else than what was found; to compare, write into another"
-                " folder: -e config=NEW_FOLDER"
+                f"what was found is not what was kept: {', '.join(differing)}; to compare, write into another folder:"
+                " -e config=NEW_FOLDER"
             )
         wanted = [name for name in files if name not in kept]
         if not self._task.check_mode:

@@ -150,10 +150,10 @@ def _settings(target: Target, known: Receipt, receipt: Receipt) -> t.Iterator[Dr
 
 
 def _strangers(known: Receipt, receipt: Receipt) -> str:
-    """The temporary workers that she knows from another configuration than this one."""
+    """The temporary workers that she knows and this configuration has not: of another checkout, or removed here."""
     ours = (receipt.get("declared") or {}).get("temporary", ())
     found = [name for name in (known.get("declared") or {}).get("temporary", ()) if name not in ours]
-    return f": it has {', '.join(found)}, which another checkout has as temporary" if found else ""
+    return f": it has {', '.join(found)} as temporary, which this checkout has not" if found else ""
 
 
 def _service(target: Target, seen: Observed, plan: Plan, known: Receipt) -> t.Iterator[Drift]:

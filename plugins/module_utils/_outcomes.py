@@ -63,7 +63,7 @@ def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
             outcome.declared = dict(receipt.get("declared") or {})
         elif plan.changes:
             outcome.state = INSTALLED if seen.receipt is None else UPDATED
-        if receipt.get("idle"):
+        if receipt.get("idle") and outcome.state != REMOVED:
             outcome.reason = f"idle: {receipt['idle']}"
         found[name] = outcome
     kinds = {spec.name: spec.kind for spec in request.specs}

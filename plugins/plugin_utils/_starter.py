@@ -98,6 +98,8 @@ def settings(ssh_config: str = "") -> str:
         "# Machines that are worked on at the same time; max_concurrent_installs bounds installations further.",
         f"forks = {FORKS}",
         "callbacks_enabled = rbee.fleet.report",
+        "# Without a warning on each machine that a Python was found there.",
+        "interpreter_python = auto_silent",
         "",
         "[inventory]",
         "# The first one lets -i hives.conf work as well.",

@@ -26,20 +26,20 @@ PAGES = {
     "docs/status.md": "fleet",
     "docs/report.md": "fleet",
     "docs/sync.md": "fleet",
+    "docs/lock-file.md": "fleet",
+    "docs/models.md": "fleet",
+    "docs/chat.md": "fleet",
+    "docs/one-offs.md": "fleet",
+    "docs/migrate.md": "home",
     "docs/getting-started.md": "home",
 }
 # What a page says and the scenario does not do: a command, or all of a page; and what does it instead.
 ELSEWHERE = {
-    "docs/models.md": "tests/integration/pytest/test_models.py",
     "script/demo": "script/test.py",
     "script/demo --down": "script/test.py",
     "script/test": "script/test.py",
-    "docs/lock-file.md": "tests/integration/pytest/test_lock.py",
     "docs/awx.md": "tests/integration/pytest/test_awx.py",
     "docs/pulling.md": "extensions/molecule/pull/pull.py",
-    "docs/chat.md": "tests/integration/pytest/test_chat.py",
-    "docs/one-offs.md": "tests/integration/pytest/test_one_off.py",
-    "docs/migrate.md": "tests/integration/pytest/test_migrate_fleet.py",
     "docs/own-types.md": "tests/integration/pytest/test_engine_entries.py",  # SGLang needs a GPU; there is a stand-in
 }
 

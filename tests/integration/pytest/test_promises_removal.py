@@ -56,6 +56,12 @@ def test_what_is_no_longer_declared_runs_on_until_it_is_removed(host: Host) -> N
         host.ask(extra)
 
 
+def test_why_a_worker_was_idle_is_no_reason_once_it_is_removed(host: Host) -> None:
+    assert host.run(host.worker(idle="no model")).of("w")["reason"] == "idle: no model"
+    removed = host.uninstall().of("w")
+    assert (removed["state"], removed["reason"]) == ("removed", "")
+
+
 def test_an_uninstall_of_nothing_changes_nothing(host: Host) -> None:
     assert not host.converge(state="absent").changed
     assert not host.prefix.exists()

@@ -125,6 +125,10 @@ def test_the_queens_files_are_the_gateway() -> None:
     assert [line.split(":")[0] for line in changed(new, old)] == ["changed"]  # of another program
     new = dataclasses.replace(new, contents={**new.contents, "files/haproxy.cfg": new.contents["files/f"]})
     assert [line.split(":")[0] for line in changed(new, old)] == ["gateway"]
+    (line,) = changed(
+        new, old, {"declared": {"temporary": ["gpu-1/w", "gpu-2/w"]}}, {"declared": {"temporary": ["gpu-1/w"]}}
+    )
+    assert line.endswith(": it has gpu-2/w as temporary, which this checkout has not")
 
 
 def test_what_is_only_recorded_otherwise_is_named() -> None:

@@ -110,6 +110,7 @@ def test_the_settings_are_those_of_ansible() -> None:
     parser.read_string(_starter.settings("/home/me/100% mine"))
     assert parser["defaults"]["inventory"] == "rbee.yml"
     assert parser["defaults"]["callbacks_enabled"] == "rbee.fleet.report"
+    assert parser["defaults"]["interpreter_python"] == "auto_silent"
     assert parser["inventory"]["enable_plugins"].startswith("rbee.fleet.hives, ")
     assert parser["ssh_connection"]["ssh_common_args"] == '-F "/home/me/100% mine"'
     assert "host_key_checking" not in parser["defaults"]
