@@ -11,8 +11,8 @@ import re
 import typing as t
 import urllib.error
 import urllib.parse
-import urllib.request
 
+from ansible.module_utils.urls import open_url
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import read_info
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, without_secrets
 from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile import Pin, pin_of
@@ -64,11 +64,11 @@ def info(name: str, revision: str, token: str, environment: t.Mapping[str, str])
     if not re.match(r"https?://", endpoint):
         raise Unknown(f"HF_ENDPOINT is {shown!r}, expected an http or https URL")
     place = f"{urllib.parse.quote(name, safe='/')}/revision/{urllib.parse.quote(revision, safe='')}"
-    request = urllib.request.Request(f"{endpoint}/api/models/{place}?blobs=true")
-    if token:  # to nobody to whom the hub may redirect
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    asked = f"{endpoint}/api/models/{place}?blobs=true"
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        # The token goes to nobody to whom the hub may redirect.
+        with open_url(asked, headers=headers, unredirected_headers=["Authorization"], timeout=TIMEOUT) as answer:
             text = answer.read(_LARGEST).decode()
     except urllib.error.HTTPError as error:
         raise Unknown(_refused(error, name, revision, shown, bool(token))) from None

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import typing as t
 import urllib.error
-import urllib.request
 
+from ansible.module_utils.urls import open_url
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import ANY_PLATFORM
@@ -62,7 +62,7 @@ def choice_of(name: str, offer: Offer) -> str:
 def _announced(url: str) -> int | None:
     """The size that a server names before it sends a file, None where it does not."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=SECONDS) as answer:
+        with open_url(url, method="HEAD", timeout=SECONDS) as answer:
             length = answer.headers.get("Content-Length") or ""
     except urllib.error.HTTPError as error:
         if error.code in (403, 405, 501):  # of HEAD; a download may work

@@ -50,7 +50,7 @@ def test_the_text_depends_on_nothing_but_what_is_locked() -> None:
 
 
 def test_a_look_at_its_head_tells_the_versions() -> None:
-    head = write(lock_of("vllm", "uv")).split("[[")[0].strip().split("\n")
+    head = write(lock_of("vllm", "uv")).split("[[", maxsplit=1)[0].strip().split("\n")
     vllm, uv = SHIPPED.get("vllm"), SHIPPED.get("uv")
     assert vllm and uv
     assert head[-4:] == ["", "[latest]", f'uv = "{uv.latest}"', f'vllm = "{vllm.latest}"']
