@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pathlib
-import runpy
 import types
 import typing as t
 
 import pytest
 
-PULL = runpy.run_path(str(pathlib.Path(__file__).resolve().parents[3] / "catalog" / "pull.py"))
+PROGRAM = pathlib.Path(__file__).resolve().parents[3] / "catalog" / "pull.py"
+SPECIFICATION = importlib.util.spec_from_file_location("fleet_pull", PROGRAM)
+assert SPECIFICATION and SPECIFICATION.loader
+MODULE = importlib.util.module_from_spec(SPECIFICATION)
+SPECIFICATION.loader.exec_module(MODULE)
+PULL = vars(MODULE)
 ASKED = {"repository": "https://git.example.com/fleet.git", "version": "", "folder": ".", "key": "", "host": "gpu-1"}
 
 
