@@ -48,10 +48,14 @@ class ActionModule(ActionBase):
                 "model": {"type": "str", "default": ""},
                 "file": {"type": "str", "default": ""},
                 "serve": {"type": "bool", "default": True},
+                "prompt": {"type": "str", "default": ""},
+                "max_tokens": {"type": "raw"},
+                "temperature": {"type": "raw"},
             }
         )
         try:
             _one_off_given.check_names(_chat_target.NAMES, load_extra_vars(self._loader))
+            _chat_target.check(options["prompt"], options["max_tokens"], options["temperature"])
             queen = _queen.question(task_vars, _chat_target.MODELS)
             served = _chat_target.served_of(queen, ask(queen))
             name = _chat_target.chosen(options["model"], served)

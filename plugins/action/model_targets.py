@@ -44,8 +44,9 @@ class ActionModule(ActionBase):
         _validation, options = self.validate_argument_spec(argument_spec=OPTIONS)
         given = {key: options[key] for key in SOURCE_KEYS if options[key]}
         names = [name.strip() for name in options["model"] if name.strip()]
-        if not names and "url" in given:
-            names = [posixpath.splitext(file_name(given["url"]))[0]]
+        place = given.get("url") or given.get("path")
+        if not names and place:
+            names = [posixpath.splitext(file_name(place))[0]]
         try:
             if not names:
                 raise WantedError("name a model with -e model=NAME")

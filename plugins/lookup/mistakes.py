@@ -48,7 +48,7 @@ import typing as t
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
-from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES, mistakes
+from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES, mistakes, near_misses
 
 
 class LookupModule(LookupBase):
@@ -56,6 +56,9 @@ class LookupModule(LookupBase):
 
     def run(self, terms: t.Sequence[str], variables: t.Any = None, **kwargs: t.Any) -> list[str]:
         known = variables or {}
-        values = {name: plain(self._templar.template(known[name])) for name in VARIABLES if name in known}
+        given = [str(name) for name in load_extra_vars(self._loader)]
+        # Without an inventory the defaults cannot be read, and need not be.
+        asked = [name for name in VARIABLES if name in known and ("inventory_dir" in known or name in given)]
+        values = {name: plain(self._templar.template(known[name])) for name in asked}
         tags = [str(tag) for which in ("run", "skip") for tag in known.get(f"ansible_{which}_tags") or ()]
-        return mistakes([str(name) for name in load_extra_vars(self._loader)], values, tags)
+        return mistakes(given, values, tags) + near_misses(given, terms)

@@ -48,6 +48,16 @@ options:
     description: Whether a model that nobody serves is brought.
     type: bool
     default: true
+  prompt:
+    description: What is to be asked, for a look before anything is brought.
+    type: str
+    default: ""
+  max_tokens:
+    description: As for M(rbee.fleet.chat), likewise.
+    type: raw
+  temperature:
+    description: As for M(rbee.fleet.chat), likewise.
+    type: raw
 seealso:
   - module: rbee.fleet.chat
   - module: rbee.fleet.one_off
@@ -58,6 +68,7 @@ EXAMPLES = r"""
   rbee.fleet.chat_target:
     folder: "{{ rbee_fleet.folder }}"
     model: org/name
+    prompt: What is a hive?
     serve: false
   run_once: true
   register: target

@@ -23,6 +23,20 @@ class ChatError(Exception):
     """Nobody can be asked; the message says why, and what to do."""
 
 
+def check(prompt: str, max_tokens: t.Any, temperature: t.Any) -> None:
+    """Before anything is brought for it. Raises ChatError for what cannot be asked."""
+    if not prompt.strip():
+        raise ChatError("-e prompt: missing; for example -e \"prompt='What is a hive?'\"")
+    for name, value, kind, expected in (
+        ("max_tokens", max_tokens, int, "a whole number"),
+        ("temperature", temperature, float, "a number"),
+    ):
+        try:
+            kind(str(0 if value is None else value))
+        except ValueError:
+            raise ChatError(f"-e {name}: expected {expected}, not {str(value)!r}") from None
+
+
 def served_of(queen: Question, answer: Answer) -> list[str]:
     """The models that the queen lists. Raises ChatError."""
     if not answer.status:

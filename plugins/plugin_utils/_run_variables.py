@@ -24,6 +24,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import KINDS_OF_T
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Document, Path
 
 PREFIX = "rbee_"
+_NEAR = 0.8  # of 1, as difflib measures it: one letter of a short name
 _BUILT_IN_TAGS = ("all", "tagged", "untagged", "always", "never")
 
 
@@ -105,6 +106,16 @@ def mistakes(given: t.Collection[str], values: t.Mapping[str, t.Any], tags: t.It
     for tag in filter(is_misspelt, tags):
         reader.wrong((f"tag {tag}",), f"unknown; {suggestion(tag, KINDS_OF_TAG)}")
     return [str(mistake) for mistake in sorted(set(reader.mistakes))]
+
+
+def near_misses(given: t.Collection[str], own: t.Collection[str]) -> list[str]:
+    """What is nearly a variable that a playbook has of its own, a line each. Others may be anybody's, so they pass."""
+    found = []
+    for name in given:
+        near = difflib.get_close_matches(name.lower(), sorted(own), n=1, cutoff=_NEAR)
+        if near and name not in own and not name.startswith(PREFIX):
+            found.append(f"{name}: unknown variable; did you mean '{near[0]}'?")
+    return found
 
 
 def is_misspelt(tag: str) -> bool:

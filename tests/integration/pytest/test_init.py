@@ -182,3 +182,12 @@ def test_an_error_is_one_line_and_leaves_nothing(
     assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert snapshot(tmp_path, "ansible") == before
+
+
+def test_a_misspelt_variable_begins_nothing(init: Run, tmp_path: pathlib.Path) -> None:
+    done = init("-e", f"confg={tmp_path}/fleet", "-e", "region=north", check=False)
+    assert (done.returncode, "confg: unknown variable; did you mean 'config'?" in done.stdout + done.stderr) == (
+        2,
+        True,
+    )
+    assert not (tmp_path / "fleet").exists() and not list(tmp_path.glob("**/hives.conf"))

@@ -92,3 +92,17 @@ def test_what_people_read_before_it_begins() -> None:
     assert _chat_target.nowhere(Needed("org/m", 1024, "gguf"), {"b": "too small", "a": "silent"}) == (
         "org/m (gguf, 1.0 KiB) fits on no hive. a: silent. b: too small"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((" ", None, None), "-e prompt: missing"),
+        (("Hello", "lots", None), "-e max_tokens: expected a whole number, not 'lots'"),
+        (("Hello", 5, "hot"), "-e temperature: expected a number, not 'hot'"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_before_anything_is_brought(asked: tuple[t.Any, ...], said: str) -> None:
+    with pytest.raises(ChatError, match=said):
+        _chat_target.check(*asked)
+    _chat_target.check("Hello", "100", 0.5)

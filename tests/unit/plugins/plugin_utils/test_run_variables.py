@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 import yaml
-from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES, mistakes
+from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES, mistakes, near_misses
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 BOOLEANS = [name for name, check in VARIABLES.items() if check.__name__ == "_boolean"]
@@ -67,4 +67,15 @@ def test_variables_of_others_and_of_the_roles_are_right() -> None:
 def test_a_wrong_value_is_named_wherever_it_comes_from() -> None:
     assert mistakes((), {"rbee_extra": "removed", "rbee_components": []}, ()) == [
         "rbee_extra: unknown value; did you mean 'remove'?"
+    ]
+
+
+def test_near_misses_of_a_playbooks_own_variables_are_told_and_others_are_anybodys() -> None:
+    own = ("config", "hosts", "model")
+    assert near_misses(["confg", "hosts", "my_model", "region", "rbee_host"], own) == [
+        "confg: unknown variable; did you mean 'config'?"
+    ]
+    assert near_misses(["modle", "host"], own) == [
+        "modle: unknown variable; did you mean 'model'?",
+        "host: unknown variable; did you mean 'hosts'?",
     ]
