@@ -20,7 +20,6 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _host,
     _kept,
     _links,
-    _lock,
     _plan,
     _receipts,
     _remove,
@@ -49,8 +48,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
     Request,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._rotation import Rotation, RotationError
-from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
-from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress, SourceError
+from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, supply_of
@@ -59,8 +57,6 @@ from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_
 
 CHECK_TIMEOUT = 60  # seconds for a component's own check of its configuration
 LOG_LINES = 20
-
-EXPECTED = (OSError, RotationError, ServiceError, SourceError, _host.HostError, _lock.Busy, _store.StoreError)
 
 
 class ApplyError(Exception):

@@ -43,7 +43,7 @@ def play(playbook: str, *options: str) -> str:
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    print(" ".join(command[3:]), done.returncode, flush=True)  # noqa: T201
+    print(" ".join(command[3:]), done.returncode, flush=True)  # noqa: T201  # for whoever watches the scenario
     if done.returncode:
         raise SystemExit(done.stdout)
     return done.stdout
@@ -73,7 +73,7 @@ def git(*words: str) -> str:
 
 def pull() -> Pull:
     """Start the service, as its timer does, and wait for its end."""
-    on("systemctl start rbee-pull.service || true")
+    on("systemctl start rbee-pull.service || true")  # it fails where a pull does, which is what its record is read for
     return last()
 
 
@@ -81,7 +81,7 @@ def last() -> Pull:
     recorded = json.loads(on(f"cat {DATA}/last-pull.json"))
     report = json.loads(on(f"cat {DATA}/last-run.json 2>/dev/null || echo null"))
     about = {key: recorded[key] for key in ("rc", "seconds", "commit", "reason")}
-    print("pull", json.dumps(about), flush=True)  # noqa: T201
+    print("pull", json.dumps(about), flush=True)  # noqa: T201  # for whoever watches the scenario
     if "Traceback" in on("journalctl --unit=rbee-pull.service --output=cat"):
         raise SystemExit(on("journalctl --unit=rbee-pull.service --output=cat"))
     return Pull(recorded["rc"] == 0, recorded, report["hosts"]["hive-1"] if report else {})
