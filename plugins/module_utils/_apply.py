@@ -209,6 +209,8 @@ class Apply:
                             port = (seen.receipt or {}).get("port", 0)
                             drained.enter_context(self._rotation.left(outcome, port, spec.service.drain_timeout))
                         self._take(step, target)
+                if plan.has(_plan.START):
+                    self._rotation.entered(spec.name)
             except Exception as error:  # pylint: disable=broad-except  # whatever it was, the old generation comes back
                 if not touched:
                     raise

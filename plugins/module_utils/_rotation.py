@@ -91,12 +91,10 @@ class Rotation:
 
     @contextlib.contextmanager
     def _out(self, name: str, port: int, timeout: float, returns: bool) -> t.Iterator[None]:
-        receipts = receipts_on(self._layout).values()
-        agent = next((item for item in receipts if (item.get("kind"), item.get("fleet")) == (HIVE, self._fleet)), None)
-        if agent is None or agent.get("source", {}).get("kind", BUNDLED) != BUNDLED:  # the queen asks no other program
+        where = self._agent()
+        if where is None:
             yield
             return
-        where = str(agent.get("address", "")), int(agent.get("port", 0))
         with _drain.mark(self._layout, name):
             told = heard(lambda: _answered(where, name), TOLD)
             if told:
@@ -104,6 +102,21 @@ class Rotation:
             yield
         if told and returns:
             heard(lambda: _answered(where, name), SETTLED)
+
+    def entered(self, name: str) -> None:
+        """A worker is well that was down: wait until a queen that asks about it has seen that."""
+        where = self._agent()
+        found = _answered(where, name) if where else None
+        if where and found and found[0] and found[1] < _SILENCE:
+            heard(lambda: _answered(where, name), SETTLED)
+
+    def _agent(self) -> t.Optional[tuple[str, int]]:
+        """Where the fleet's agent on this host listens, None when the queen asks none here."""
+        receipts = receipts_on(self._layout).values()
+        agent = next((item for item in receipts if (item.get("kind"), item.get("fleet")) == (HIVE, self._fleet)), None)
+        if agent is None or agent.get("source", {}).get("kind", BUNDLED) != BUNDLED:  # the queen asks no other program
+            return None
+        return str(agent.get("address", "")), int(agent.get("port", 0))
 
 
 def heard(asked: t.Callable[[], t.Optional[tuple[int, float]]], times: int) -> bool:

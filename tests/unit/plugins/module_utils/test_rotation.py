@@ -83,3 +83,21 @@ def test_another_program_in_the_place_of_the_agent_is_not_waited_for(clock, tmp_
         with rotation.left(Outcome("w", "worker"), 8080, 60):
             pass
         assert len(asked) == times
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [((7, 0.2), 2.5), ((7, 60.0), 0), ((0, 0.2), 0), (None, 0)],
+    ids=["a queen asks", "she has gone", "nobody asked yet", "no agent"],
+)
+def test_a_worker_that_is_well_again_waits_for_a_queen_that_asks(clock, tmp_path, monkeypatch, asked, waited):
+    folder = tmp_path / "components" / "hive"
+    folder.mkdir(parents=True)
+    about = {"name": "hive", "kind": "hive", "fleet": "f", "address": "127.0.0.1", "port": 9}
+    (folder / "receipt.json").write_text(json.dumps(about))
+    since = clock.now
+    monkeypatch.setattr(
+        _rotation, "_answered", lambda *_where: asked and (asked[0] + int((clock.now - since) / 0.5), asked[1])
+    )
+    _rotation.Rotation(Layout(str(tmp_path)), "f", {}, {}, {}).entered("w")
+    assert clock.now == pytest.approx(waited, abs=0.2)
