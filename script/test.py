@@ -32,7 +32,6 @@ from xml.etree import ElementTree
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 BIN = pathlib.Path(sys.executable).parent
-STAGE = ROOT / "build" / "ansible_collections" / "rbee" / "fleet"
 
 # ansible-core, its lock under requirements/, and the Python of the controller.
 MATRIX = (
@@ -202,21 +201,23 @@ def interpreter(version: str) -> pathlib.Path:
     return path
 
 
-def stage() -> None:
+def stage(name: str) -> pathlib.Path:
     """Copies what git tracks or would track to a place that ansible-test accepts: no link, no git-ignored folder."""
-    shutil.rmtree(STAGE, ignore_errors=True)
+    stage = ROOT / "build" / name / "ansible_collections" / "rbee" / "fleet"
+    shutil.rmtree(stage, ignore_errors=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=True,
     )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        source, target = ROOT / name, STAGE / name
+    for path in filter(None, listed.stdout.decode().split("\0")):
+        source, target = ROOT / path, stage / path
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    subprocess.run(["git", "init", "-q"], cwd=STAGE, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=stage, check=True)
+    return stage
 
 
 def provide_get_pip(home: pathlib.Path) -> None:
@@ -246,19 +247,26 @@ def provide_get_pip(home: pathlib.Path) -> None:
         (cache / f"get_pip_{version}.py").write_text(script, "utf-8")
 
 
-def ansible_test(*arguments: str) -> None:
-    """Runs the newest ansible-test that the Pythons of this machine allow, on the staged copy and with its own home."""
-    home = CACHE / "ansible-test"
+def ansible_test(command: str, *arguments: str) -> None:
+    """Runs the newest ansible-test that the Pythons of this machine allow, on a copy and with a home of its own."""
+    home = CACHE / f"ansible-test-{command}"
     home.mkdir(parents=True, exist_ok=True)
     provide_get_pip(home)
-    stage()
     inherited = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if "shims" not in folder]
     found = interpreters()
     lock, version = next((row for row in reversed(MATRIX) if row[1] in found), MATRIX[0])
     programs = bootstrap(lock, interpreter(version)).parent
     folders = [str(programs), *(str(path.parent) for path in found.values()), *inherited]
     env = environment(HOME=str(home), PATH=os.pathsep.join(dict.fromkeys(folders)))
-    run(str(programs / "ansible-test"), *arguments, "--color", "no", cwd=STAGE, env=env)
+    run(
+        str(programs / "ansible-test"),
+        command,
+        *arguments,
+        "--color",
+        "no",
+        cwd=stage(f"ansible-test-{command}"),
+        env=env,
+    )
 
 
 def sanity() -> Result:
@@ -303,7 +311,7 @@ def integration() -> Result:
     install(missing_libraries())
     provide_browser()
     # They often wait for other processes. The tests of a file stay together, since they share what they install.
-    workers = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+    workers = ("-n", "6", "--dist", "loadfile", "--no-loadscope-reorder")
     return pytest_check("pytest", BIN / "python", *workers, "tests/integration/pytest")
 
 
@@ -437,7 +445,8 @@ TIERS: dict[str, dict[str, Check]] = {
         **{name: figures(name) for name in ("queen", "fleet", "status")},
     },
 }
-BESIDE = {"molecule": 2, "matrix": 2}  # how many checks of a tier run at the same time, if not one after the other
+# How many checks of a tier run at the same time, if not one after the other.
+BESIDE = {"lint": 2, "sanity": 2, "molecule": 2, "matrix": 2}
 LONG = ("long",)  # run only when they are named; docs/figures.md has what the last run printed
 
 

@@ -59,6 +59,9 @@ TYPE = """
     """
 
 
+SETTINGS = "[connection]\npipelining = true\n"  # as init writes it
+
+
 class Machine:
     """A folder for a project, with a catalog that has the worker type ``engine``, and free ports.
 
@@ -73,7 +76,7 @@ class Machine:
         engine.write_text(ENGINE)
         digest = hashlib.sha256(ENGINE.encode()).hexdigest()
         self.write("catalog/engine.toml", TYPE.format(port=self.ports["engine"], path=engine, sha256=digest))
-        self.write("ansible.cfg", "")
+        self.write("ansible.cfg", SETTINGS)
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name

@@ -175,14 +175,18 @@ def test_a_look_that_fails_is_an_error_and_not_silence(serve: Serve) -> None:
 
 
 def test_silent_clients_keep_nobody_from_an_answer(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_agent_http, "CONNECTIONS", 4)
+    most = 4
+    monkeypatch.setattr(_agent_http, "CONNECTIONS", most)
     where = serve()
     idle = threading.active_count()
+    clients: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
-        for _number in range(20):
-            client = stack.enter_context(socket.create_connection(where, timeout=30))
-            client.sendall(b"GET /health HT")
-            wait_until(lambda: threading.active_count() <= idle + 4)  # the oldest has made room
+        for number in range(20):
+            clients.append(stack.enter_context(socket.create_connection(where, timeout=30)))
+            clients[-1].sendall(b"GET /health HT")
+            if number >= most:
+                assert clients[number - most].recv(1) == b""  # the oldest was ended for it
+                wait_until(lambda: threading.active_count() <= idle + most)
         assert get(where, "/health") == {"status": "ok"}
 
 
@@ -194,13 +198,13 @@ def test_a_client_that_drips_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_client_that_reads_nothing_is_ended(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_agent_http, "DEADLINE", 0.2)
     endless = {**STATE, "components": [{"kind": "worker", "name": "x" * 20_000_000}]}
     before = threading.active_count()
     where = serve(lambda: endless)
     with socket.create_connection(where, timeout=30) as client:
         client.sendall(b"GET /v1/state HTTP/1.0\r\n\r\n")
         assert client.recv(1)
+        monkeypatch.setattr(_agent_http, "DEADLINE", 0.2)
         for thread in threading.enumerate()[before + 1 :]:
             thread.join(60)
         assert threading.active_count() == before + 1  # the server's own

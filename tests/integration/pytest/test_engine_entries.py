@@ -21,7 +21,7 @@ import urllib.request
 
 import pytest
 from ansible_collections.rbee.fleet.tests.integration.pytest import comfyui_stand_in, guide
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port, wait_until
 from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, Machine, machine
 from ansible_collections.rbee.fleet.tests.integration.pytest.test_pyenv import make_wheel
 
@@ -97,6 +97,8 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
         for name, text in CONFIGURATION.items():
             found.write(name, text.format(**values) if name != "rbee.yml" else text)
         assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # with rbee.lock
+        for path in ("comfyui/system_stats", "sglang/health"):
+            wait_until(lambda path=path: found.get("queen", f"/workers/desk/{path}")[0] == 200)  # the queen sees it
         yield found
         assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
 

@@ -18,7 +18,7 @@ import threading
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, Machine, machine
+from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, SETTINGS, Machine, machine
 
 pytestmark = NEEDS
 
@@ -112,7 +112,7 @@ OWN = """
             prefix: "{{ rbee_fleet.prefix }}"
             force: true
     """
-ENABLED = "[defaults]\ncallbacks_enabled = rbee.fleet.report\n[rbee_report]\ninterval = {interval}\n"
+ENABLED = "[defaults]\ncallbacks_enabled = rbee.fleet.report\n[rbee_report]\ninterval = {interval}\n" + SETTINGS
 WAITS = r"^desk  engine +waiting for health, \d+ of 60 s: answered 503: loading the model$"
 TASK = ("--tags", "workers", "-i", "rbee.yml")
 
@@ -161,7 +161,7 @@ class Fleet:
         self.machine.write("ansible.cfg", ENABLED.format(interval=interval))
 
     def disable(self) -> None:
-        self.machine.write("ansible.cfg", "")
+        self.machine.write("ansible.cfg", SETTINGS)
 
     def again(self, *options: str) -> str:
         """Brings the worker once more, and starts it anew; what was shown."""

@@ -52,7 +52,7 @@ def test_a_stop_holds_until_the_next_start(fleet: Machine) -> None:
     assert running(fleet) == ["queen", "hive", "engine"]
     assert changes(fleet, "stop") == 1
     assert running(fleet) == []
-    assert [changes(fleet, "stop"), changes(fleet, "install")] == [0, 0]
+    assert changes(fleet, "install") == 0
     assert running(fleet) == []
     assert changes(fleet, "start") == 1
     assert running(fleet) == ["queen", "hive", "engine"]
@@ -82,8 +82,7 @@ def test_files_that_were_read_as_another_format_are_an_error(fleet: Machine) -> 
     assert "There is no host of an rbee fleet here" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("playbook", ["start", "stop"])
-def test_an_inventory_without_a_fleet_is_an_error(fleet: Machine, playbook: str) -> None:
-    done = fleet.play(f"rbee.fleet.{playbook}", "-i", "other,")
+def test_an_inventory_without_a_fleet_is_an_error(fleet: Machine) -> None:
+    done = fleet.play("rbee.fleet.stop", "-i", "other,")
     assert done.returncode != 0
     assert "There is no host of an rbee fleet here" in done.stdout + done.stderr

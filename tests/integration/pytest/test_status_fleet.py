@@ -59,19 +59,25 @@ def status(fleet: Machine, *options: str) -> dict[str, t.Any]:
     return found
 
 
-def test_the_agent_tells_everything(fleet: Machine) -> None:
-    found = status(fleet)
-    desk = found["hosts"]["desk"]
+@pytest.fixture(scope="module")
+def looked(fleet: Machine) -> tuple[dict[str, t.Any], str]:
+    """What one run found, and all that it shows."""
+    shown = play(fleet, "status", "-vvvv", "-e", "rbee_status_json=looked.json")
+    return json.loads((fleet.folder / "looked.json").read_text()), shown
+
+
+def test_the_agent_tells_everything(fleet: Machine, looked: tuple[dict[str, t.Any], str]) -> None:
+    desk = looked[0]["hosts"]["desk"]
     assert (desk["state"], desk["source"], desk["agent"], desk["drift"]) == ("ok", "http", "", [])
     assert [item["name"] for item in desk["components"]] == ["queen", "hive", "engine"]
     assert [item["port"] for item in desk["components"]] == list(fleet.ports.values())
     assert all(item["healthy"] and item["since"] for item in desk["components"])
 
 
-def test_the_queen_is_asked_with_her_key_which_nobody_sees(fleet: Machine) -> None:
-    queen = status(fleet)["queen"]
+def test_the_queen_is_asked_with_her_key_which_nobody_sees(looked: tuple[dict[str, t.Any], str]) -> None:
+    found, shown = looked
+    queen = found["queen"]
     assert (queen["answers"], queen["info"]["fleet"], queen["info"]["workers"]) == (True, "play", 1)
-    shown = play(fleet, "status", "-vvvv")
     assert "1 hive, 1 worker, 0 models" in shown
     assert KEY not in shown
 
@@ -87,8 +93,8 @@ def test_without_her_key_the_queen_is_known_to_answer_and_no_more(fleet: Machine
     assert "cannot be read" in queen["info_reason"]
 
 
-def test_a_person_reads_the_same(fleet: Machine) -> None:
-    shown = play(fleet, "status")
+def test_a_person_reads_the_same(fleet: Machine, looked: tuple[dict[str, t.Any], str]) -> None:
+    _found, shown = looked
     assert "\nqueen: ok; 1 hive: 1 ok\n" in shown
     row = rf"\n  engine +running +ok +- +{fleet.ports['engine']} +1 +\d+ \w+"
     assert re.search(row, shown), shown
