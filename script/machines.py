@@ -184,7 +184,7 @@ def inside(command: t.Sequence[str]) -> int:
     import_image()
     serve()
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "collections"),
         "ANSIBLE_HOME": f"{MARK}/ansible",
         "MOLECULE_EPHEMERAL_DIRECTORY": f"{MARK}/molecule",
@@ -192,7 +192,7 @@ def inside(command: t.Sequence[str]) -> int:
         "LC_ALL": "C.UTF-8",
         "NO_COLOR": "1",
         "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]),
-        "PYTHONDONTWRITEBYTECODE": "1",  # the checkout may be another user's
+        "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),  # the checkout may be another user's
         "RBEE_MACHINES": f"{sys.executable} {__file__}",
         "RBEE_MACHINES_CGROUP": CGROUP,
         "RBEE_MACHINES_IMAGE": IMAGE,

@@ -94,6 +94,7 @@ INSTALLING = threading.Lock()  # package managers refuse to run twice
 def environment(**extra: str) -> dict[str, str]:
     """Returns the environment of every command: found collection, own programs first, nothing kept outside .cache/."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    clean.pop("PYTHONDONTWRITEBYTECODE", None)  # half of Ansible's start is compilation without it
     ours = {
         "ANSIBLE_COLLECTIONS_PATH": str(CACHE / "collections"),
         "ANSIBLE_HOME": str(CACHE / "ansible"),
@@ -101,6 +102,7 @@ def environment(**extra: str) -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "NO_COLOR": "1",
         "PATH": os.pathsep.join([str(BIN), clean.get("PATH", os.defpath), "/usr/sbin", "/sbin"]),
+        "PYTHONPYCACHEPREFIX": str(CACHE / "pycache"),
     }
     return {**clean, **ours, **extra}
 
