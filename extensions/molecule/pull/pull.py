@@ -50,8 +50,8 @@ def play(playbook: str, *options: str) -> str:
     return typed(shlex.join(["ansible-playbook", f"rbee.fleet.{playbook}", *options]))
 
 
-def typed(command: str) -> str:
-    """Type a line in the folder of the configuration. Returns what it prints."""
+def typed(command: str, shown: str = "") -> str:
+    """Type a line in the folder of the configuration. Returns what it prints. shown: what to say that it was."""
     environment = {**os.environ, "ANSIBLE_PRIVATE_KEY_FILE": str(KEY_OF_OPS), "ANSIBLE_SSH_COMMON_ARGS": SSH}
     environment.pop("ANSIBLE_CONFIG", None)  # molecule's
     done = subprocess.run(
@@ -64,7 +64,7 @@ def typed(command: str) -> str:
         text=True,
         check=False,
     )
-    print(f"$ {command}", done.returncode, flush=True)  # noqa: T201  # for whoever watches the scenario
+    print(f"$ {shown or command}", done.returncode, flush=True)  # noqa: T201  # for whoever watches the scenario
     if done.returncode:
         raise SystemExit(done.stdout)
     return done.stdout
@@ -72,7 +72,7 @@ def typed(command: str) -> str:
 
 def typed_there(command: str) -> str:
     """Type a line on the hive, as who has logged in."""
-    return typed(f"ssh {SSH} -i {KEY_OF_OPS} ops@{THERE} {shlex.quote(command)}")
+    return typed(f"ssh {SSH} -i {KEY_OF_OPS} ops@{THERE} {shlex.quote(command)}", f"ssh ops@{THERE} {command}")
 
 
 def on(script: str) -> str:
