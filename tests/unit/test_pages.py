@@ -9,6 +9,7 @@ import pathlib
 import re
 
 import pytest
+from ansible_collections.rbee.fleet.plugins.module_utils import _agent
 from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import mistakes
 from ansible_collections.rbee.fleet.tests.pages import ELSEWHERE, FOLLOWED, Command, commands, steps
 
@@ -57,6 +58,15 @@ def test_the_options_that_a_page_names_are_right(page: str) -> None:
     tags = [tag for tags in re.findall(r"--(?:skip-)?tags ([\w,]+)", text_of(page)) for tag in tags.split(",")]
     assert [mistake for name, value in variables for mistake in mistakes([name], {name: value}, [])] == []
     assert mistakes([], {}, tags) == []
+
+
+def test_the_agent_takes_what_its_page_shows() -> None:
+    shown = re.findall(r"^\| `rbee-hive (.*?)`", text_of("docs/agent.md"), re.MULTILINE)
+    values = {"ADDRESS": "127.0.0.1", "PORT": "8600", "P": "8600", "G": "0,1"}
+    for line in shown:
+        words = re.sub(r"[][…]", "", line).split()
+        assert _agent._parser().parse_args([values.get(word, word) for word in words]).run
+    assert len(shown) == 7
 
 
 def test_every_exception_is_of_a_command_that_is_said_and_names_what_does_it_instead() -> None:
