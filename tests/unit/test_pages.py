@@ -10,8 +10,9 @@ import re
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils import _agent
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _load
 from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import mistakes
-from ansible_collections.rbee.fleet.tests.pages import ELSEWHERE, FOLLOWED, Command, commands, steps
+from ansible_collections.rbee.fleet.tests.pages import ELSEWHERE, FOLLOWED, Command, File, commands, steps
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLACES = ("README.md", "docs/**/*.md", "docs/**/*.rst", "roles/*/README.md")
@@ -25,6 +26,7 @@ def text_of(page: str) -> str:
 
 
 PAGES = [str(path.relative_to(ROOT)) for place in PLACES for path in sorted(ROOT.glob(place))]
+HIVES = '[[hive]]\nalias = "gpu-1"\nhostname = "192.168.1.100"\n'  # where a page leaves them out
 TYPED = {command for page in FOLLOWED for command in commands(text_of(page))}
 
 
@@ -58,6 +60,18 @@ def test_the_options_that_a_page_names_are_right(page: str) -> None:
     tags = [tag for tags in re.findall(r"--(?:skip-)?tags ([\w,]+)", text_of(page)) for tag in tags.split(",")]
     assert [mistake for name, value in variables for mistake in mistakes([name], {name: value}, [])] == []
     assert mistakes([], {}, tags) == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(isinstance(step, File) for step in steps(text_of(page)))]
+)
+def test_the_files_that_a_page_shows_are_a_configuration(page: str, tmp_path: pathlib.Path) -> None:
+    gaps = dict.fromkeys(("<the file's SHA-256>", "sha256sum of that file"), "0" * 64)
+    shown = {step.name: step.content for step in steps(text_of(page), gaps) if isinstance(step, File)}
+    for name, content in {"hives.conf": HIVES, **shown}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content, "utf-8")
+    assert _load.load(str(tmp_path))
 
 
 def test_the_agent_takes_what_its_page_shows() -> None:
