@@ -18,7 +18,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._program import Finishe
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress, SourceError, quiet
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import PythonEnv
 
-_ELSEWHERE = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_SYSTEM_PYTHON")  # they name another environment than ours
+# They name another environment than ours, and another place for its bytecode.
+_ELSEWHERE = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_SYSTEM_PYTHON", "PYTHONPYCACHEPREFIX")
 _TORCH_BACKEND = "UV_TORCH_BACKEND"
 _INDEXES = (
     "UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", _TORCH_BACKEND,

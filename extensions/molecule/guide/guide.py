@@ -22,52 +22,77 @@ import time
 import typing as t
 import zipfile
 
-from commands import ELSEWHERE, PAGES, QUICK_START, Command, steps
-
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests" / "integration" / "pytest"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "integration" / "pytest")]
 
 from hub_stand_in import Hub, Repository  # noqa: E402  # it lies beside the tests that it is for
+from pages import ELSEWHERE, FOLLOWED, Command, steps  # noqa: E402
 
 PLACE = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 HOME, CLONE, SERVED = PLACE / "home", PLACE / "rbee.fleet", PLACE / "served"
 FLEET = CLONE / "fleet"
 MODEL, SMALL = "SmolLM2-135M-Instruct.Q4_1.gguf", "small.gguf"
 ADDRESS, PORT, HUB_PORT = "192.168.1.1", 8001, 8002  # this machine, as the others see it; prepare.yml has the hub's too
-MIGRATE = "docs/migrate.md"
+QUICK_START, MIGRATE = "README.md", "docs/migrate.md"
+# The pages in the order in which they are followed, and where the reader is at their beginning: in the clone, in the
+# fleet that the first page makes, or in the home folder.
+PAGES = {
+    QUICK_START: CLONE,
+    "docs/configuration.md": CLONE,
+    "docs/queen.md": FLEET,
+    "docs/agent.md": FLEET,
+    "docs/status.md": FLEET,
+    "docs/report.md": FLEET,
+    "docs/sync.md": FLEET,
+    "docs/lock-file.md": FLEET,
+    "docs/models.md": FLEET,
+    "docs/chat.md": FLEET,
+    "docs/one-offs.md": FLEET,
+    "docs/README.md": HOME,
+    "roles/hive/README.md": HOME,
+    "roles/queen/README.md": HOME,
+    "docs/reference/components_module.rst": HOME,
+    MIGRATE: HOME,
+    "docs/getting-started.md": HOME,
+}
+AT_THE_END = ("ansible-playbook rbee.fleet.uninstall",)  # in the fleet, which other pages need before
 
 OPTIONAL = ("jq",)  # programs of pages that a machine may lack
-WHERE = {"clone": CLONE, "fleet": FLEET, "home": HOME}
+MENTIONED: set[str] = set()  # what has been typed of commands without a block of their own
 
 
 def main() -> None:
     make_home()
     make_clone()
     serve_files()
-    filled_in = {
+    gaps = {
         "https://example.com/": f"http://{ADDRESS}:{PORT}/",
         "<the file's SHA-256>": sha256_of(MODEL),
         "4355a46b…": sha256_of(SMALL),
     }
     with hub():
-        for page, where in PAGES.items():
+        for page, folder in PAGES.items():
             with older_files() if page == MIGRATE else contextlib.nullcontext():
-                follow(page, WHERE[where], filled_in)
+                follow(page, folder, gaps)
+    for command in AT_THE_END:
+        run(command, FLEET)
     for folder in (FLEET, HOME / ".config" / "rbee"):
         run("ansible-playbook rbee.fleet.uninstall -e rbee_purge=true", folder)
 
 
-def follow(page: str, folder: pathlib.Path, filled_in: t.Mapping[str, str]) -> None:
+def follow(page: str, folder: pathlib.Path, gaps: t.Mapping[str, str]) -> None:
     exported = ""
     sys.stdout.write(f"{page}\n")
-    for step in steps((ROOT / page).read_text("utf-8")):
+    for step in steps(text_of(page), gaps):
         if not isinstance(step, Command):
             if page != QUICK_START:  # what stands elsewhere is an example
                 continue
-            (folder / step.name).write_text(fill_in(step.content, filled_in), "utf-8")
+            (folder / step.name).write_text(step.content, "utf-8")
             sys.stdout.write(f"  {step.name}: written\n")
         elif step.text in ELSEWHERE:
-            sys.stdout.write(f"  $ {step.text}: {ELSEWHERE[step.text]}\n")
+            sys.stdout.write(f"  $ {step.text}: {ELSEWHERE[step.text].file}\n")
+        elif step.text in AT_THE_END or (step.mentioned and step.text in printed() | MENTIONED):
+            continue
         elif step.text.startswith("cd "):
             folder = folder / step.text.removeprefix("cd ").replace("~", str(HOME))
             provide_catalog(folder)
@@ -76,13 +101,20 @@ def follow(page: str, folder: pathlib.Path, filled_in: t.Mapping[str, str]) -> N
         elif (program := step.text.split()[0]) in OPTIONAL and not shutil.which(program):
             sys.stdout.write(f"  $ {step.text}: this machine has no {program}\n")
         else:
-            run(fill_in(step.text, filled_in), folder, exported)
+            run(step.text, folder, exported)
+            if step.mentioned:
+                MENTIONED.add(step.text)
 
 
-def fill_in(content: str, filled_in: t.Mapping[str, str]) -> str:
-    for gap, text in filled_in.items():
-        content = content.replace(gap, text)
-    return content
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text("utf-8")
+
+
+@functools.cache
+def printed() -> frozenset[str]:
+    """What has a block of its own somewhere, so that it need not be typed where it is mentioned."""
+    found = (step for page in FOLLOWED for step in steps(text_of(page)))
+    return frozenset(step.text for step in found if isinstance(step, Command) and not step.mentioned)
 
 
 def run(command: str, folder: pathlib.Path, exported: str = "") -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Installs a hive that pulls, changes the repository, and checks what the hive makes of itself.
+"""Sets a hive that pulls up as docs/pulling.md says, changes the repository, and checks what the hive makes of itself.
 
 Runs beside the machine of the scenario and serves the repository to it.
 """
@@ -16,16 +16,25 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 import typing as t
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from pages import ELSEWHERE, File, steps  # noqa: E402  # it lies beside the tests that it is for
+
+PAGE = "docs/pulling.md"
 PLACE = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 SERVED, WORK = PLACE / "git", PLACE / "work"
 SITE = WORK / "sites" / "one"
-HERE = "10.89.77.1"  # as the machine sees this one
+HERE, THERE = "10.89.77.1", "10.89.77.11"  # this machine, and the hive, as they see each other
+REPOSITORY = f"git://{HERE}/fleet"
 DATA = "/opt/rbee/data/pull"
 KEY = pathlib.Path("/etc/rbee-api-key")
 SSH = f"-o UserKnownHostsFile={PLACE}/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=5"
+KEY_OF_OPS = PLACE / "id_ed25519"
 MOMENT = 120.0  # seconds that anything may take
 
 
@@ -38,15 +47,32 @@ class Pull(t.NamedTuple):
 
 
 def play(playbook: str, *options: str) -> str:
-    environment = {**os.environ, "ANSIBLE_PRIVATE_KEY_FILE": str(PLACE / "id_ed25519"), "ANSIBLE_SSH_COMMON_ARGS": SSH}
-    command = ["ansible-playbook", "-i", str(SITE / "rbee.yml"), f"rbee.fleet.{playbook}", *options]
+    return typed(shlex.join(["ansible-playbook", f"rbee.fleet.{playbook}", *options]))
+
+
+def typed(command: str, shown: str = "") -> str:
+    """Type a line in the folder of the configuration. Returns what it prints. shown: what to say that it was."""
+    environment = {**os.environ, "ANSIBLE_PRIVATE_KEY_FILE": str(KEY_OF_OPS), "ANSIBLE_SSH_COMMON_ARGS": SSH}
+    environment.pop("ANSIBLE_CONFIG", None)  # molecule's
     done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        ["bash", "-c", command],
+        cwd=SITE,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
-    print(" ".join(command[3:]), done.returncode, flush=True)  # noqa: T201  # for whoever watches the scenario
+    print(f"$ {shown or command}", done.returncode, flush=True)  # noqa: T201  # for whoever watches the scenario
     if done.returncode:
         raise SystemExit(done.stdout)
     return done.stdout
+
+
+def typed_there(command: str) -> str:
+    """Type a line on the hive, as who has logged in."""
+    return typed(f"ssh {SSH} -i {KEY_OF_OPS} ops@{THERE} {shlex.quote(command)}", f"ssh ops@{THERE} {command}")
 
 
 def on(script: str) -> str:
@@ -109,17 +135,29 @@ def starts(*names: str) -> str:
 SERVICES = ("rbee-queen", "rbee-hive", "rbee-stand-in")
 
 
-def installed_over_ssh() -> None:
-    """A timer waits, and a pull finds nothing to change in what was pushed."""
-    play("install")
+def as_the_page_says() -> None:
+    """Installed once over ssh, a timer waits, and a pull finds nothing to change in what was pushed."""
+    said = {}
+    for step in steps((ROOT / PAGE).read_text(), {"https://git.example.com/fleet.git": REPOSITORY}):
+        if isinstance(step, File):
+            there = (SITE / step.name).read_text()
+            commit(step.name, f'{there}\n{step.content}folder = "{SITE.relative_to(WORK)}"\n')
+        elif step.text not in ELSEWHERE:
+            type_it = typed if step.text.startswith("ansible-playbook ") else typed_there
+            said[step.text] = type_it(step.text)
+    expect("the list of timers", "rbee-pull.service" in said["systemctl list-timers rbee-pull.timer"], True)
+    expect("the journal", "rbee-pull" in said["sudo journalctl -u rbee-pull.service"], True)
+    expect("the record", json.loads(said[f"cat {DATA}/last-pull.json"])["rc"], 0)
+
+
+def nothing_to_do() -> None:
     shown = on("systemctl show --property=ActiveState,UnitFileState,NextElapseUSecMonotonic rbee-pull.timer")
     expect("the timer", re.findall("ActiveState=active|UnitFileState=enabled|Monotonic=[1-9]", shown).__len__(), 3)
-    expect("the list of timers", "rbee-pull.service" in on("systemctl list-timers rbee-pull.timer"), True)
     before = starts(*SERVICES)
     found = pull()
     owners = on(f"stat --format=%U:%a {DATA} {DATA}/checkout {DATA}/last-pull.json {DATA}/last-run.json").split()
     expect("who may read and write what", owners, ["root:755", "root:700", "root:644", "root:600"])
-    expect("a first pull", (found.succeeded, found.host["state"]), (True, "ok"))
+    expect("another pull", (found.succeeded, found.host["state"]), (True, "ok"))
     expect("the services after it", starts(*SERVICES), before)
     said = play("install")
     expect("an install after it", re.findall(r"changed=(\d+)", said), ["0"] * said.count("changed="))
@@ -183,7 +221,7 @@ def a_broken_commit() -> None:
 
 def itself() -> None:
     """A pull that changes how it pulls goes on to its end."""
-    commit("rbee.conf", (SITE / "rbee.conf").read_text().replace("interval = 60", "interval = 90"))
+    commit("rbee.conf", (SITE / "rbee.conf").read_text().replace("interval = 30", "interval = 90"))
     found = pull()
     changed = [item["name"] for item in found.host["components"] if item["changed"]]
     expect("a pull that changes itself", (found.succeeded, set(changed)), (True, {"pull", "queen"}))  # her receipt too
@@ -205,13 +243,13 @@ def main() -> None:
     SERVED.mkdir()
     git("init", "--quiet", "--bare", "--initial-branch=main", str(SERVED / "fleet"))
     git("init", "--quiet", "--initial-branch=main")
-    (WORK / ".gitignore").write_text(".rbee/\n")
-    commit("rbee.yml", "plugin: rbee.fleet.hives\n")
+    typed("ansible-playbook rbee.fleet.init -e config=.")
     key = shlex.quote(os.environ["RBEE_API_KEY"])
     on(f"umask 077; echo {key} >{KEY}")
     KEY.write_text(os.environ["RBEE_API_KEY"])
     with served():
-        installed_over_ssh()
+        as_the_page_says()
+        nothing_to_do()
         a_commit()
         the_timer()
         a_broken_commit()

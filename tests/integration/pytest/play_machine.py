@@ -92,8 +92,23 @@ class Machine:
             running.kill()
         return subprocess.CompletedProcess(running.args, running.returncode, out, err)
 
+    def type(self, line: str) -> str:
+        """Types a line of a shell in the folder, as that user. Returns what a command that succeeds prints."""
+        environment = {**self._environment(), "no_proxy": "*"}
+        environment["PATH"] = os.pathsep.join([str(pathlib.Path(sys.executable).parent), environment["PATH"]])
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
     def start(self, playbook: str, *options: str, **more: t.Any) -> subprocess.Popen[str]:
         """Begins to. more: of Popen."""
+        command = [sys.executable, "-m", "ansible", "playbook", playbook, *options]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.folder, env=self._environment(), text=True, **{**pipes, **more})
+
+    def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         ours = {
             "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
@@ -101,11 +116,7 @@ class Machine:
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "HOME": str(self.folder),
         }
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        command = [sys.executable, "-m", "ansible", "playbook", playbook, *options]
-        return subprocess.Popen(
-            command, cwd=self.folder, env={**kept, **ours, **self.environment}, text=True, **{**pipes, **more}
-        )
+        return {**kept, **ours, **self.environment}
 
     def changes(self, playbook: str, *options: str) -> int:
         """How many tasks of a run that succeeds change something."""

@@ -5,6 +5,7 @@
 
 AWX itself needs a cluster. What it hands to ansible-runner is made here in the same way: a project that cannot be
 written, the inventory as data, the ssh key for an agent, survey answers as text, a credential in the environment.
+The files and the commands are those of docs/awx.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import typing as t
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES
+from ansible_collections.rbee.fleet.tests import pages
 from ansible_collections.rbee.fleet.tests.integration.pytest import play_machine
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
 from ansible_collections.rbee.fleet.tests.integration.pytest.ssh_server import Server, find
@@ -29,6 +31,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 NO_HOME = "/proc/none"  # nobody can make it
 KEY = "sesame-for-tests-only"
 PLAYBOOKS = ("install", "status", "sync", "uninstall")
+IMAGE, BUILD, BUILD_IMAGE, INSTALL, RUN = pages.steps((ROOT / "docs/awx.md").read_text())
+# An image needs a registry. What stands in for podman keeps what it is asked to do.
+PODMAN_STAND_IN = '#!/bin/sh\necho "$@" >>asked\n'
 
 
 class Awx:
@@ -62,7 +67,7 @@ class Awx:
             'api_key = "env:RBEE_API_KEY"\n',
             "hives.conf": f'[[hive]]\nalias = "h"\nhostname = "127.0.0.1"\nconnection = "ssh"\n'
             f"ssh_port = {self.server.ports[0]}\nhive_port = {ports[1]}\n",
-            **{f"{name}.yml": f"- import_playbook: rbee.fleet.{name}\n" for name in PLAYBOOKS},
+            **{INSTALL.name.replace("install", name): INSTALL.content.replace("install", name) for name in PLAYBOOKS},
         }
 
     def _imported(self) -> str:
@@ -88,11 +93,11 @@ class Awx:
     def job(self, playbook: str, survey: t.Mapping[str, t.Any] | None = None, options: str = "") -> Job:
         (self.folder / "env" / "extravars").write_text(json.dumps(survey or {}))
         (self.folder / "env" / "cmdline").write_text(options)
-        artifacts = self.folder / "artifacts" / playbook
+        artifacts = self.folder / "artifacts"
         shutil.rmtree(artifacts, ignore_errors=True)
-        command = [self.programs / "ansible-runner", "run", self.folder, "-p", f"{playbook}.yml", "--ident", playbook]
+        command = pages.filled_in(RUN.text, {"FOLDER": str(self.folder), INSTALL.name: f"{playbook}.yml"})
         done = subprocess.run(
-            command,
+            ["bash", "-c", command],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -102,7 +107,7 @@ class Awx:
             start_new_session=True,  # without a terminal
             check=False,
         )
-        events = [json.loads(path.read_text()) for path in (artifacts / "job_events").glob("*.json")]
+        events = [json.loads(path.read_text()) for path in artifacts.glob("*/job_events/*.json")]
         return Job(done.returncode, done.stdout, events)
 
 
@@ -191,22 +196,23 @@ def test_mistakes_of_a_survey_and_of_job_tags_touch_no_host(awx: Awx) -> None:
     assert job.status == 2 and "Nothing of the fleet is left by --tags engines." in job.said
 
 
-def test_the_definition_of_the_documentation_is_one_of_an_execution_environment(
+def test_the_image_of_the_documentation_has_the_collection_and_what_it_needs(
     programs: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    page = (ROOT / "docs" / "awx.md").read_text()
-    (tmp_path / "execution-environment.yml").write_text(page.split("```yaml\n")[1].split("```")[0])
-    (tmp_path / "rbee-fleet-0.1.0.tar.gz").touch()
-    subprocess.run([programs / "ansible-builder", "create"], cwd=tmp_path, check=True, capture_output=True)
-    made = (tmp_path / "context" / "Containerfile").read_text()
-    assert "docker.io/redhat/ubi9:latest" in made
-    assert (tmp_path / "context" / "_build" / "collections" / "rbee-fleet-0.1.0.tar.gz").exists()
-
-
-def test_ansible_builder_finds_what_the_collection_needs(programs: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / IMAGE.name).write_text(IMAGE.content)
+    podman = tmp_path / "bin" / "podman"
+    podman.parent.mkdir()
+    podman.write_text(PODMAN_STAND_IN)
+    podman.chmod(0o755)
+    path = os.pathsep.join([str(podman.parent), str(programs), os.defpath])
+    for command in (BUILD.text.replace("PATH/OF/THE/CLONE", str(ROOT)), BUILD_IMAGE.text):
+        subprocess.run(["bash", "-c", command], cwd=tmp_path, env={"PATH": path, "LC_ALL": "C.UTF-8"}, check=True)
+    assert (tmp_path / "asked").read_text() == "build -f context/Containerfile -t rbee-fleet context\n"
+    assert "docker.io/redhat/ubi9:latest" in (tmp_path / "context" / "Containerfile").read_text()
+    built = tmp_path / "context" / "_build" / "collections" / "rbee-fleet-0.1.0.tar.gz"
     place = tmp_path / "ansible_collections" / "rbee" / "fleet"
-    shutil.copytree(ROOT / "meta", place / "meta")
-    shutil.copy(ROOT / "galaxy.yml", place)
+    shutil.unpack_archive(built, place)
+    # What the Containerfile calls for each collection in the image.
     command = [programs / "ansible-builder", "introspect", tmp_path, "--write-pip", "pip", "--write-bindep", "bindep"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     wanted = {line.split("#")[0].strip() for line in (tmp_path / "pip").read_text().splitlines()}

@@ -14,13 +14,15 @@ import tarfile
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.tests.integration.pytest import guide
+from ansible_collections.rbee.fleet.tests import pages
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import wait_until
 from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, Machine, machine
 
 pytestmark = NEEDS
 
 HERE = pathlib.Path(__file__).resolve().parent
+PAGE = (HERE.parents[2] / "docs" / "upstream.md").read_text()
+FILES = {step.name: step.content for step in pages.steps(PAGE) if isinstance(step, pages.File)}
 PROGRAMS = {"queen": "queen-rbee", "hive": "rbee-hive"}
 CONFIGURATION = {
     "rbee.yml": "plugin: rbee.fleet.hives\n",
@@ -49,8 +51,8 @@ def replace(found: Machine, kind: str, version: str) -> None:
         member.size, member.mode = len(script), 0o755
         tar.addfile(member, io.BytesIO(script))
     url = f"https://github.com/rbee-keeper/rbee/releases/download/v0.1.0/{program}-linux-x86_64-0.1.0.tar.gz"
-    entry = guide.changed(
-        guide.files("upstream.md")[f"catalog/{kind}.toml"],
+    entry = pages.changed(
+        FILES[f"catalog/{kind}.toml"],
         (url, path.as_uri()),
         ("sha256sum of that file", hashlib.sha256(path.read_bytes()).hexdigest()),
         ('version = "0.1.0"', f'version = "{version}"'),
