@@ -100,7 +100,9 @@ class ActionModule(ActionBase):
         return answer
 
     def _module(self, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
-        answer = self._ask_kept(arguments) if self._kept else None
+        answer = self._ask_kept(_kept_program.in_brief(arguments)) if self._kept else None
+        if answer and "full" in answer:
+            answer = self._ask_kept(arguments)
         self._kept = answer is not None
         if answer is None:
             answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
