@@ -6,8 +6,8 @@ checkout. The first line of a .in file holds uv's options, for example ``# uv --
 
 A lock of the catalog travels to hosts, so it has what they can use and no more: requirements that apply to Linux with
 glibc on x86_64 or aarch64 and to the Pythons that the catalog allows, and of each the digests of the wheels for those,
-and of the source distribution where one of them, or an old glibc, has no wheel. Digests that the index in reach does not know stand in
-``NAME.sha256``, in the format of sha256sum.
+and of the source distribution where one of them, or an old glibc, has no wheel. Digests that the index in reach does
+not know stand in ``NAME.sha256``, in the format of sha256sum.
 
 ``UV_TORCH_BACKEND``, set to nothing, takes PyTorch's builds from where uv looks otherwise (``UV_FIND_LINKS``).
 """
@@ -20,6 +20,7 @@ import os
 import pathlib
 import posixpath
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -29,7 +30,6 @@ import tomllib
 import typing as t
 import urllib.parse
 
-import bootstrap
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
@@ -38,6 +38,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOCKS, OURS = ROOT / "catalog" / "locks", ROOT / "requirements"
 MACHINES = ("x86_64", "aarch64")
+BOOTSTRAP = runpy.run_path(str(ROOT / "script" / "bootstrap.py"))
 PYTHONS = tuple((3, minor) for minor in range(9, 16))
 OLD_GLIBC = 28  # 2.28, of RHEL 8: the oldest of a distribution that is maintained
 _HERE = "here"  # stands for all platform tags of a machine
@@ -82,7 +83,7 @@ def lock(pins: str, files: t.Mapping[str, t.Sequence[File]], where: t.Sequence[P
         marker = f" ; {line.partition(';')[2].strip()}" if wanted.marker else ""
         pin = line.partition(";")[0].strip()
         lines.append(" \\\n".join([f"{pin}{marker}", *(f"    --hash=sha256:{digest}" for digest in digests)]))
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line}\n" for line in lines)
 
 
 def key_of(line: str) -> str:
@@ -187,7 +188,7 @@ def _options(path: pathlib.Path) -> list[str]:
 def _compile(folder: pathlib.Path, *arguments: str | pathlib.Path) -> None:
     """Raises CalledProcessError."""
     environment = {key: value for key, value in os.environ.items() if key != "UV_TORCH_BACKEND"}
-    command = [bootstrap.find_uv(), "pip", "compile", "--quiet", "--no-config", *arguments]
+    command = [BOOTSTRAP["find_uv"](), "pip", "compile", "--quiet", "--no-config", *arguments]
     subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
@@ -222,11 +223,11 @@ def main(words: t.Sequence[str]) -> int:
     parser.add_argument("names", metavar="NAME", nargs="*")
     found = {path.stem for folder in (LOCKS, OURS) for path in folder.glob("*.in")}
     for name in parser.parse_args(words).names or sorted(found - {"unit"}):
-        print(name, flush=True)
+        sys.stderr.write(f"{name}\n")
         try:
             (renew if (LOCKS / f"{name}.in").exists() else renew_ours)(name)
-        except (LookupError, OSError, bootstrap.BootstrapError, subprocess.CalledProcessError) as error:
-            print(f"script/lock: {name}: {error}", file=sys.stderr)
+        except (LookupError, OSError, BOOTSTRAP["BootstrapError"], subprocess.CalledProcessError) as error:
+            sys.stderr.write(f"script/lock: {name}: {error}\n")
             return 1
     return 0
 

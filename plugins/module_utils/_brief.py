@@ -30,7 +30,7 @@ def without(item: _Item, key: str) -> _Item:
     text = getattr(item, key)
     if len(text) <= LONG:
         return item
-    return dataclasses.replace(t.cast(t.Any, item), **{key: "", f"{key}_sha256": sha256_of(text)})
+    return t.cast(_Item, dataclasses.replace(t.cast(t.Any, item), **{key: "", f"{key}_sha256": sha256_of(text)}))
 
 
 def brief(spec: Spec) -> Spec:
@@ -60,4 +60,3 @@ def is_brief(spec: Spec) -> bool:
 
 def _file(file: File) -> File:
     return file if file.template or file.each_model else without(file, "content")
-

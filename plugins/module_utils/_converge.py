@@ -22,7 +22,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need
 from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import completed, explained, outcomes, reason_of
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, WRITE
-from ansible_collections.rbee.fleet.plugins.module_utils._request import Request, result
+from ansible_collections.rbee.fleet.plugins.module_utils._request import PRESENT, Request, result
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, needs_of, survey
@@ -58,7 +58,7 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
     if busy is not None:
         return _await_turn(layout, busy, request.lock_timeout, wait)
     found = look(dataclasses.replace(request, stage=False) if check else request)
-    if request.is_brief and not found.idle:
+    if request.is_brief and request.state == PRESENT and not found.idle:
         return {"full": True}
     if check or found.idle:
         answer = result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ())

@@ -68,7 +68,9 @@ class Content:
 
     def is_text(self, found: t.Optional[str]) -> bool:
         """Whether a file that has this text, or that is not there, has the wanted one."""
-        return sha256_of(found) == self.text_sha256 if found and self.text_sha256 else found == self.text
+        if self.text_sha256:
+            return found is not None and sha256_of(found) == self.text_sha256
+        return found == self.text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -272,14 +272,31 @@ def _python(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.Ca
         requirements = _beside(reader, path + ("lock",), found["lock"], read_text)
     for line in unpinned(requirements):
         reader.wrong(path + (key,), f"expected every line pinned like name==1.2.3, not {line!r}")
+    without = without_digest(requirements)
+    if 0 < len(without) < len(_lines(requirements)):
+        reader.wrong(path + (key,), f"expected a --hash=sha256:… on every line or on none; {without[0]!r} has none")
     return PythonEnv(found["requires"], requirements, found["torch_backend"], found["overrides"])
 
 
 def unpinned(requirements: str) -> list[str]:
     """The lines of a requirements text that do not name one exact version or URL."""
+    return [line for line in map(_pin, _lines(requirements)) if not _PINNED.match(line)]
+
+
+def without_digest(requirements: str) -> list[str]:
+    """The lines of a requirements text that accept any file of their version, so that an index decides what it is."""
+    return [_pin(line) for line in _lines(requirements) if not re.search(r"\s--hash[=\s]|#sha256=", line)]
+
+
+def _lines(requirements: str) -> list[str]:
+    """What each requirement of a text says, without comments."""
     lines = re.sub(r"\\\n", " ", requirements).splitlines()
-    words = (line.split("#")[0].split(" --hash")[0].strip() for line in lines if not line.lstrip().startswith("#"))
-    return [line for line in words if line and not _PINNED.match(line)]
+    words = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
+    return [line for line in words if line]
+
+
+def _pin(line: str) -> str:
+    return line.split(" --hash")[0].strip()
 
 
 def _source(reader: Reader, path: Path, found: dict[str, t.Any], env: PythonEnv | None) -> Source:
