@@ -10,6 +10,7 @@ dataclasses that specifications are made of.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import typing as t
 
@@ -285,18 +286,19 @@ def unpinned(requirements: str) -> list[str]:
 
 def without_digest(requirements: str) -> list[str]:
     """The lines of a requirements text that accept any file of their version, so that an index decides what it is."""
-    return [_pin(line) for line in _lines(requirements) if not re.search(r"\s--hash[=\s]|#sha256=", line)]
+    return [_pin(line) for line in _lines(requirements) if " --hash" not in line and "#sha256=" not in line]
 
 
-def _lines(requirements: str) -> list[str]:
+@functools.lru_cache  # variants share a lock, and rbee.lock says what the catalog does
+def _lines(requirements: str) -> tuple[str, ...]:
     """What each requirement of a text says, without comments."""
-    lines = re.sub(r"\\\n", " ", requirements).splitlines()
-    words = (re.split(r"(?:^|\s)#", line)[0].strip() for line in lines)
-    return [line for line in words if line]
+    lines = requirements.replace("\\\n", " ").splitlines()
+    words = (re.split(r"(?:^|\s)#", line)[0].strip() if "#" in line else line.strip() for line in lines)
+    return tuple(line for line in words if line)
 
 
 def _pin(line: str) -> str:
-    return line.split(" --hash")[0].strip()
+    return line.partition(" --hash")[0].strip()
 
 
 def _source(reader: Reader, path: Path, found: dict[str, t.Any], env: PythonEnv | None) -> Source:
