@@ -35,6 +35,7 @@ class ActionModule(ActionBase):
     """Runs the module, or the program that the host keeps of it, until the process at work on the host has ended."""
 
     _kept = False  # whether to try that program
+    _brief = True  # until the host has something to do
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
@@ -100,7 +101,12 @@ class ActionModule(ActionBase):
         return answer
 
     def _module(self, arguments: dict[str, t.Any], task_vars: t.Any) -> dict[str, t.Any]:
-        answer = self._ask_kept(arguments) if self._kept else None
+        answer = None
+        if self._kept:
+            answer = self._ask_kept(_kept_program.in_brief(arguments) if self._brief else arguments)
+            if answer and "full" in answer:
+                self._brief = False
+                answer = self._ask_kept(arguments)
         self._kept = answer is not None
         if answer is None:
             answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)

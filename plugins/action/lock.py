@@ -10,20 +10,23 @@ import os
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.rbee.fleet.plugins.module_utils._hub_info import Unknown
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
+from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _hub_ask, _live, _lockfile, _lockfile_disk
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _hub_ask, _hub_told, _live, _lockfile, _lockfile_disk
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import EditError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Model
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import Loaded, load_locked
+from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
 
 NAME = _lockfile.NAME
 
 
 class ActionModule(ActionBase):
-    """Reads the configuration of the fleet, asks the hub, and writes the lock."""
+    """Reads the configuration of the fleet, asks the hub or takes what hives were told, and writes the lock."""
 
     _requires_connection = False
     _supports_check_mode = True
@@ -35,21 +38,56 @@ class ActionModule(ActionBase):
                 "folder": {"type": "path", "required": True},
                 "update": {"type": "bool", "default": False},
                 "frozen": {"type": "bool", "default": False},
+                "unpinned": {"type": "dict", "default": {}},
+                "told": {"type": "str", "default": ""},
             }
         )
+        folder, hosts = os.path.abspath(options["folder"]), list(map(str, task_vars["ansible_play_hosts_all"]))
         try:
-            return self._run(os.path.abspath(options["folder"]), options["update"], options["frozen"])
+            if options["told"]:
+                answers = {host: plain(task_vars["hostvars"][host].get(options["told"])) or {} for host in hosts}
+                return self._told(folder, options["update"], options["unpinned"], answers)
+            return self._run(folder, options["update"], options["frozen"], hosts)
         except (ConfigError, EditError, SourceError, SecretError) as error:
             return {"failed": True, "msg": f"{NAME} is as it was. {error}"}
 
-    def _run(self, folder: str, update: bool, frozen: bool) -> dict[str, t.Any]:
+    def _run(self, folder: str, update: bool, frozen: bool, hosts: t.Collection[str]) -> dict[str, t.Any]:
         loaded = load_locked(folder, update=update)
         if frozen:
             return _frozen(loaded)
         models = _lockfile.hub_models(loaded.lasting) if update else _lockfile.unpinned(loaded.lasting, loaded.wanted)
-        new, unpinned = _asked(loaded, models)
+        answers = _asked(loaded, models)
+        unpinned = _reasons(answers)
+        # Where the controller fetches for them, hives need not reach the hub.
+        by_hosts = loaded.fleet.fetch == FROM_HOST
+        ask = _hub_told.questions(loaded.lasting, unpinned, hosts) if by_hosts else {}
+        return {
+            **self._locked(folder, loaded, answers, {name for wanted in ask.values() for name in wanted}),
+            "ask": ask,
+        }
+
+    def _told(
+        self, folder: str, update: bool, unpinned: t.Mapping[str, str], answers: t.Mapping[str, t.Mapping[str, t.Any]]
+    ) -> dict[str, t.Any]:
+        """What is left of a first task. unpinned: what that returned."""
+        loaded = load_locked(folder, _lockfile_disk.draft_path(folder), update)
+        models = [model for model in _lockfile.hub_models(loaded.lasting) if model.name in unpinned]
+        return self._locked(folder, loaded, _hub_told.told(models, answers, unpinned))
+
+    def _locked(
+        self,
+        folder: str,
+        loaded: Loaded,
+        answers: t.Mapping[str, _lockfile.Pin | Unknown],
+        open_yet: t.Collection[str] = (),
+    ) -> dict[str, t.Any]:
+        """Lock what is known. open_yet: models that somebody else is asked for, so that nothing is said of them."""
+        pins = {name: answer for name, answer in answers.items() if isinstance(answer, _lockfile.Pin)}
+        new = dataclasses.replace(loaded.wanted, models=dict(sorted({**loaded.wanted.models, **pins}.items())))
+        unpinned = _reasons(answers)
         for name, why in unpinned.items():
-            self._display.warning(_warning(name, why, loaded.lock.models.get(name)))
+            if name not in open_yet:
+                self._display.warning(_warning(name, why, loaded.lock.models.get(name)))
         changes = _lockfile.differences(loaded.lock, new)
         if changes:
             self._keep(folder, new)
@@ -81,7 +119,7 @@ class ActionModule(ActionBase):
 
 def _frozen(loaded: Loaded) -> dict[str, t.Any]:
     if not loaded.unlocked:
-        return {"changed": False, "changes": [], "unpinned": {}}
+        return {"changed": False, "changes": [], "unpinned": {}, "ask": {}}
     return {
         "failed": True,
         "msg": f"{NAME} does not fit the configuration: {', '.join(loaded.unlocked)}. Run install without rbee_frozen "
@@ -89,17 +127,18 @@ def _frozen(loaded: Loaded) -> dict[str, t.Any]:
     }
 
 
-def _asked(loaded: Loaded, models: t.Sequence[Model]) -> tuple[_lockfile.Lock, dict[str, str]]:
-    """The lock with what the hub says of these models, and of which of them it says nothing, with the reason."""
+def _asked(loaded: Loaded, models: t.Sequence[Model]) -> dict[str, _lockfile.Pin | Unknown]:
+    """What the hub says of these models."""
     if not models:
-        return loaded.wanted, {}
+        return {}
     reference = loaded.fleet.hf_token
     token = resolve_secret(HUB_TOKEN, reference) if reference else ""
-    answers = _hub_ask.ask(models, token, os.environ)
-    pins = {name: answer for name, answer in answers.items() if isinstance(answer, _lockfile.Pin)}
-    unknown = {name: str(answer) for name, answer in answers.items() if isinstance(answer, _hub_ask.Unknown)}
-    known = {**loaded.wanted.models, **pins}
-    return dataclasses.replace(loaded.wanted, models=dict(sorted(known.items()))), unknown
+    return _hub_ask.ask(models, token, os.environ)
+
+
+def _reasons(answers: t.Mapping[str, _lockfile.Pin | Unknown]) -> dict[str, str]:
+    """The models of which the hub says nothing, with the reason."""
+    return {name: str(answer) for name, answer in answers.items() if isinstance(answer, Unknown)}
 
 
 def _warning(name: str, why: str, known: _lockfile.Pin | None) -> str:

@@ -22,7 +22,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need
 from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import completed, explained, outcomes, reason_of
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, WRITE
-from ansible_collections.rbee.fleet.plugins.module_utils._request import Request, result
+from ansible_collections.rbee.fleet.plugins.module_utils._request import PRESENT, Request, result
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, needs_of, survey
@@ -47,6 +47,7 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
 
     Returns the result, or after *wait* seconds of work ``follow``: the journal and the offset to call follow() with.
     ``again`` in the answer says that another run has the host: make the same call again, with this lock_timeout.
+    ``full`` in the answer asks for the same request in full, where it was made in brief and there is something to do.
     ``needs`` in the answer is what the controller is to bring before the same call is made again, with ``supplies``;
     ``held`` the digests of the files that are here already.
     """
@@ -57,6 +58,8 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
     if busy is not None:
         return _await_turn(layout, busy, request.lock_timeout, wait)
     found = look(dataclasses.replace(request, stage=False) if check else request)
+    if request.is_brief and request.state == PRESENT and not found.idle:
+        return {"full": True}
     if check or found.idle:
         answer = result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ())
         return completed(found, answer)

@@ -82,7 +82,14 @@ def read_info(text: str) -> tuple[str, tuple[RemoteFile, ...]]:
     Raises SourceError.
     """
     try:
-        data = json.loads(text)
+        return info_from(json.loads(text))
+    except ValueError as error:
+        raise SourceError(f"the answer of the hub is not understood: {error!r}") from error
+
+
+def info_from(data: t.Any) -> tuple[str, tuple[RemoteFile, ...]]:
+    """The same of the data in it."""
+    try:
         files = tuple(
             RemoteFile(
                 str(item["rfilename"]),
@@ -98,6 +105,16 @@ def read_info(text: str) -> tuple[str, tuple[RemoteFile, ...]]:
     if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
         raise SourceError(f"the hub names no commit, but {commit[:80]!r}")
     return commit, _inside(files)
+
+
+def info_of(commit: str, files: t.Sequence[RemoteFile]) -> dict[str, t.Any]:
+    """The inverse of :func:`info_from`."""
+    siblings = [
+        {"rfilename": file.path, "size": file.size, "blobId": file.blob}
+        | ({"lfs": {"sha256": file.sha256}} if file.sha256 else {})
+        for file in files
+    ]
+    return {"sha": commit, "siblings": siblings}
 
 
 def _inside(files: tuple[RemoteFile, ...]) -> tuple[RemoteFile, ...]:

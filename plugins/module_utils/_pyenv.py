@@ -167,5 +167,8 @@ def _remedy(done: Finished) -> str:
     if "No space left on device" in said or "os error 28" in said:
         return "Free some space, or choose another prefix"
     if "hash" in said.lower() and "mismatch" in said.lower():
-        return "A package is not what the lock says: make the lock again if that was meant, else distrust the index"
+        return (
+            "A package is not what the lock says: make the lock again, if it does not cover this system or if that was "
+            "meant, else distrust the index"
+        )
     return "Check the lock and the package index (UV_DEFAULT_INDEX, UV_FIND_LINKS, the proxy settings)"

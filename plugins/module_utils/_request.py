@@ -9,6 +9,7 @@ import dataclasses
 import re
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils._brief import brief, is_brief
 from ansible_collections.rbee.fleet.plugins.module_utils._digest import digest
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, USER, slug
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import (
@@ -89,7 +90,14 @@ class Request:
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         for passing in ("controller", "supplies", "lock_timeout", "program"):
             del data[passing]
+        data["specs"] = [brief(spec) for spec in self.specs]
+        data["tools"] = {name: brief(tool) for name, tool in self.tools.items()}
         return digest(to_dict(data))
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether it is enough to see that there is nothing to do, and no more."""
+        return any(is_brief(spec) for spec in (*self.specs, *self.tools.values()))
 
     def asks_for(self, name: str, kind: str) -> bool:
         """Whether the state applies to a component."""

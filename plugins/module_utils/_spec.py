@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
+import functools
 import posixpath
 import typing as t
 
@@ -39,12 +40,14 @@ class PythonEnv:
     requirements: text of a requirements file, every line pinned; hashes are enforced when it has any.
     torch_backend: value of uv's ``--torch-backend``; empty leaves it out.
     overrides: text of a uv overrides file; empty means none.
+    requirements_sha256: the digest of requirements that are not here; ``_brief`` says why.
     """
 
     requires: str = ""
     requirements: str = ""
     torch_backend: str = ""
     overrides: str = ""
+    requirements_sha256: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +118,7 @@ class File:
 
     each_model: the content stands once for every model that the component serves on demand, placeholders filled in; a
     component that serves none so does not have the file.
+    content_sha256: the digest of a content that is not here; ``_brief`` says why.
     """
 
     path: str
@@ -122,6 +126,7 @@ class File:
     secret: str = ""
     template: bool = False
     each_model: bool = False
+    content_sha256: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,10 +296,13 @@ def decode(kind: t.Any, value: t.Any, where: str) -> t.Any:
     return kind(value)  # plain type: Ansible's tagged subclasses do not travel further
 
 
+_hints = functools.lru_cache(maxsize=None)(t.get_type_hints)
+
+
 def _decode_dataclass(kind: t.Any, value: t.Any, where: str) -> t.Any:
     if not isinstance(value, t.Mapping):
         raise SpecError(f"{where}: expected a dictionary, got {value!r}")
-    hints = t.get_type_hints(kind)
+    hints = _hints(kind)
     unknown = sorted(set(value) - set(hints))
     if unknown:
         raise SpecError(f"{where}: unknown key {unknown[0]!r}")

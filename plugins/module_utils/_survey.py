@@ -350,7 +350,7 @@ def _generation_fault(target: Target, layout: Layout, account: str) -> str:
     if not os.path.isdir(folder):
         return "missing"
     for path, content in target.contents.items():
-        if _store.read_text(os.path.join(folder, path)) != content.text:
+        if not content.is_text(_store.read_text(os.path.join(folder, path))):
             return f"modified: {path}"
     if not os.path.isdir(data):
         return "data folder missing"

@@ -12,6 +12,7 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.rbee.fleet.plugins.module_utils._brief import brief_source, sha256_of, without
 from ansible_collections.rbee.fleet.plugins.module_utils._digest import digest
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
@@ -58,11 +59,18 @@ class HostFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """One file of a generation."""
+    """One file of a generation. text_sha256: the digest of a text that is not here; ``_brief`` says why."""
 
     text: str
     secret: bool = False
     executable: bool = False
+    text_sha256: str = ""
+
+    def is_text(self, found: t.Optional[str]) -> bool:
+        """Whether a file that has this text, or that is not there, has the wanted one."""
+        if self.text_sha256:
+            return found is not None and sha256_of(found) == self.text_sha256
+        return found == self.text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +183,7 @@ def build_of(spec: Spec, variant: Variant, source: Source, interpreter: str, hos
 def _identity(source: Source) -> dict[str, t.Any]:
     if source.files:  # a commit that leaves them as they were is the same model
         return {"kind": source.kind, "name": source.name, "files": dict(source.files)}
-    own = dataclasses.replace(source, also=(), fetch="")
+    own = dataclasses.replace(brief_source(source), also=(), fetch="")
     if source.sha256:
         own = dataclasses.replace(own, url="", path="")
     return {**to_dict(own), "also": [_identity(one) for one in source.also]}
@@ -237,7 +245,7 @@ def target_of(
     }
     contents[DESCRIPTION] = Content(describe(spec, build, values, links, tuple(paths.values())))
     contents[UNIT] = Content(render_unit(definition_of(spec, host, layout)))
-    generation = digest({path: dataclasses.asdict(content) for path, content in contents.items()})
+    generation = digest({path: dataclasses.asdict(without(content, "text")) for path, content in contents.items()})
     return Target(spec, build, generation, contents, links)
 
 
@@ -271,7 +279,9 @@ def file_content(
         return Content(secrets[file.secret] + "\n", secret=True)
     if file.each_model:
         return Content("".join(fill(file.content, one) for one in served))
-    return Content(fill(file.content, values) if file.template else file.content)
+    if file.template:
+        return Content(fill(file.content, values))
+    return Content(file.content, text_sha256=file.content_sha256)
 
 
 def command_of(spec: Spec, build: Build, values: t.Mapping[str, str]) -> list[str]:

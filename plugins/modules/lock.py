@@ -15,8 +15,9 @@ description:
   - Pins what a fleet takes from outside its configuration, in C(rbee.lock) beside it. Those are the versions that
     V(latest) stands for, with all digests, the tools, and the commits of Hugging Face models.
   - What is locked and still used stays. What is new in the configuration is added, what has left it is dropped.
-  - Of a model that is new, the hub is asked for the commit, from the controller. Where that cannot be, there is a
-    warning, and the model is not locked.
+  - Of a model that is new, the hub is asked for the commit, from the controller. Where that cannot be, hives can be
+    asked with M(rbee.fleet.hub_info), and a second task locks what the first of them was told. Of what nobody can find
+    out there is a warning, and the model is not locked.
   - Runs on the controller and connects to no host. Use it with C(run_once), and have the inventory read anew after it.
 extends_documentation_fragment:
   - rbee.fleet.attributes
@@ -46,6 +47,16 @@ options:
     description: Change nothing, and fail where something would have to be changed.
     type: bool
     default: false
+  unpinned:
+    description: In a second task, what the first returned as RV(unpinned).
+    type: dict
+    default: {}
+  told:
+    description:
+      - In a second task, the name of the variable that M(rbee.fleet.hub_info) was registered under on the hives of the
+        play. Of several hives that were told, the first by name counts.
+    type: str
+    default: ""
 notes:
   - For the hub, the token of C(rbee.conf) and the environment of the controller count, C(HF_TOKEN), C(HF_ENDPOINT),
     C(HF_HUB_OFFLINE) and proxies.
@@ -60,6 +71,23 @@ EXAMPLES = r"""
   rbee.fleet.lock:
     folder: "{{ rbee_fleet.folder }}"
   run_once: true
+
+  register: rbee_locked
+
+- name: Ask hives what the hub does not tell the controller
+  rbee.fleet.hub_info:
+    models: "{{ rbee_locked.ask[inventory_hostname] }}"
+    secrets: "{{ rbee_secrets }}"
+  register: rbee_told
+  when: inventory_hostname in rbee_locked.ask
+
+- name: Lock what they were told
+  rbee.fleet.lock:
+    folder: "{{ rbee_fleet.folder }}"
+    unpinned: "{{ rbee_locked.unpinned }}"
+    told: rbee_told
+  run_once: true
+  when: rbee_locked.ask | length > 0
 
 - name: Go by it
   ansible.builtin.meta: refresh_inventory
@@ -86,4 +114,9 @@ unpinned:
   description: The models of which the hub said nothing, each with the reason.
   returned: success
   type: dict
+ask:
+  description: The hives of the play that can be asked for some of these, each with revisions by model.
+  returned: success, and O(told) is not given
+  type: dict
+  sample: {gpu-1: {organisation/model: main}}
 """

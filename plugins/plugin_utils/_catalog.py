@@ -10,6 +10,7 @@ dataclasses that specifications are made of.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import typing as t
 
@@ -272,14 +273,32 @@ def _python(reader: Reader, path: Path, found: dict[str, t.Any], read_text: t.Ca
         requirements = _beside(reader, path + ("lock",), found["lock"], read_text)
     for line in unpinned(requirements):
         reader.wrong(path + (key,), f"expected every line pinned like name==1.2.3, not {line!r}")
+    without = without_digest(requirements)
+    if 0 < len(without) < len(_lines(requirements)):
+        reader.wrong(path + (key,), f"expected a --hash=sha256:… on every line or on none; {without[0]!r} has none")
     return PythonEnv(found["requires"], requirements, found["torch_backend"], found["overrides"])
 
 
 def unpinned(requirements: str) -> list[str]:
     """The lines of a requirements text that do not name one exact version or URL."""
-    lines = re.sub(r"\\\n", " ", requirements).splitlines()
-    words = (line.split("#")[0].split(" --hash")[0].strip() for line in lines if not line.lstrip().startswith("#"))
-    return [line for line in words if line and not _PINNED.match(line)]
+    return [line for line in map(_pin, _lines(requirements)) if not _PINNED.match(line)]
+
+
+def without_digest(requirements: str) -> list[str]:
+    """The lines of a requirements text that accept any file of their version, so that an index decides what it is."""
+    return [_pin(line) for line in _lines(requirements) if " --hash" not in line and "#sha256=" not in line]
+
+
+@functools.lru_cache  # variants share a lock, and rbee.lock says what the catalog does
+def _lines(requirements: str) -> tuple[str, ...]:
+    """What each requirement of a text says, without comments."""
+    lines = requirements.replace("\\\n", " ").splitlines()
+    words = (re.split(r"(?:^|\s)#", line)[0].strip() if "#" in line else line.strip() for line in lines)
+    return tuple(line for line in words if line)
+
+
+def _pin(line: str) -> str:
+    return line.partition(" --hash")[0].strip()
 
 
 def _source(reader: Reader, path: Path, found: dict[str, t.Any], env: PythonEnv | None) -> Source:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a model repository has to offer, before anything of it is downloaded. Pure.
 
-``_hub_ask`` asks for the files; ``_hub_rules`` decides which of them a source brings.
+``_hub_info`` asks for the files; ``_hub_rules`` decides which of them a source brings.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
+from ansible_collections.rbee.fleet.plugins.module_utils._brief import brief
 from ansible_collections.rbee.fleet.plugins.module_utils._bundle import MARK, NODE
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import SpecError, from_dict, to_dict
 
 
 class Call:
@@ -52,6 +54,19 @@ def call_of(
     # Only what belongs to the user who runs it, so that nobody else decides what that is.
     command = f"if test -O {program}; then {environment} {program}; fi".replace("  ", " ")
     return Call(command, stdin, checked._no_log_values)
+
+
+def in_brief(arguments: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The arguments without what a host needs only where it has something to do; as they are where they are wrong."""
+    try:
+        shorter = {
+            key: [to_dict(brief(from_dict(spec))) for spec in arguments[key]]
+            for key in ("components", "tools")
+            if arguments.get(key)
+        }
+    except (SpecError, TypeError):
+        return dict(arguments)  # the host says what is wrong
+    return {**arguments, **shorter}
 
 
 def _of_text(spec: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

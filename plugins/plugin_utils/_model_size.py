@@ -10,10 +10,11 @@ import typing as t
 import urllib.error
 
 from ansible.module_utils.urls import open_url
+from ansible_collections.rbee.fleet.plugins.module_utils import _hub_info
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError, human
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import ANY_PLATFORM
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _hub_ask, _keys
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fitting import Needed
 from ansible_collections.rbee.fleet.plugins.plugin_utils._hub_offer import GGUF, SAFETENSORS, Offer, offer_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._models import fits
@@ -38,7 +39,7 @@ def needed(
     source = model_spec(fleet, model).variants[0].sources[ANY_PLATFORM]
     if model.source == _keys.HUGGINGFACE:
         token = resolve_secret(HUB_TOKEN, fleet.hf_token) if fleet.hf_token else ""
-        _commit, files = _hub_ask.info(source.repository, source.revision, token, os.environ)
+        _commit, files = _hub_info.info(source.repository, source.revision, token, os.environ)
         offer = offer_of(source, files)
         if offer.format == GGUF and not source.name:
             declares["file"] = choice_of(name, offer)

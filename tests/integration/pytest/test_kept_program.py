@@ -130,6 +130,18 @@ def test_it_does_all_that_the_module_does(fleet: Fleet) -> None:
     assert fleet.machine.get("engine", "/health")[0] == 200
 
 
+def test_a_long_text_that_was_changed_by_hand_is_written_again(fleet: Fleet) -> None:
+    known = fleet.machine.prefix / "components" / "hive" / "current" / "files" / "catalog.json"
+    text = known.read_text()
+    assert json.loads(text)["workers"]["vllm"]
+    known.chmod(0o644)
+    known.write_text("{}")
+    assert fleet.install("--check", "--diff") == (1, False)
+    assert fleet.install() == (1, False)
+    assert known.read_text() == text
+    assert fleet.install() == (0, False)
+
+
 def test_where_it_is_missing_the_module_comes_and_leaves_it(fleet: Fleet) -> None:
     fleet.program.unlink()
     assert fleet.install("--check") == (1, True)

@@ -119,6 +119,18 @@ class Fleet:
         assert "Traceback" not in said
         return done.returncode, " ".join(said.split())
 
+    @contextlib.contextmanager
+    def hub_for_the_hive_alone(self) -> t.Iterator[None]:
+        """The controller cannot reach the hub meanwhile, and the hive can."""
+        python, settings = self.machine.folder / "python", self.machine.folder / "host_vars" / "desk.yml"
+        python.write_text(f'#!/bin/sh\nHF_ENDPOINT={self.hub.url} exec {sys.executable} "$@"\n')
+        python.chmod(0o755)
+        self.machine.write("host_vars/desk.yml", f"ansible_python_interpreter: {python}\n")
+        self.machine.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"
+        yield
+        settings.unlink()
+        self.machine.environment["HF_ENDPOINT"] = self.hub.url
+
     def install(self, *options: str) -> str:
         status, said = self.play(*options)
         assert status == 0
@@ -176,6 +188,14 @@ def test_an_installation_without_the_hub_is_not_kept_from_its_work(fleet: Fleet)
     assert "org/m is not locked" in said and "Service unavailable" in said
     assert fleet.read().models == {} and fleet.read().latest["echo"] == "1"
     assert fleet.served().startswith("as-1 ")
+
+
+def test_a_controller_that_cannot_reach_the_hub_asks_a_hive(fleet: Fleet) -> None:
+    before = fleet.lock.read_bytes()
+    with fleet.hub_for_the_hive_alone():
+        said = fleet.install("--check", "--diff")
+    assert f"org/m: {COMMIT[:12]}" in said and "is not locked" not in said
+    assert fleet.lock.read_bytes() == before
 
 
 def test_what_is_installed_already_is_locked_and_neither_fetched_nor_restarted(fleet: Fleet) -> None:
@@ -252,3 +272,13 @@ def test_what_leaves_the_configuration_leaves_the_lock(fleet: Fleet) -> None:
     said = fleet.install()
     assert "echo: 2, no longer used" in said
     assert not {"echo", "huggingface"} & fleet.read().latest.keys() and fleet.read().models == {}
+
+
+def test_what_a_hive_was_told_is_in_the_lock_and_nobody_asks_again(fleet: Fleet) -> None:
+    fleet.declare(HIVES)
+    with fleet.hub_for_the_hive_alone():
+        fleet.install()
+        fleet.hub.told.clear()
+        assert fleet.machine.changes("rbee.fleet.install", "-i", "rbee.yml", "-e", "rbee_frozen=true") == 0
+    assert fleet.read().models["org/m"].commit == LATER and fleet.hub.told == []
+    assert fleet.served().startswith("as-2 ")

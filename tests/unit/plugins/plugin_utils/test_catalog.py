@@ -16,6 +16,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import (
     Entry,
     parse_entry,
     unpinned,
+    without_digest,
 )
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog_keys import ENTRY, PYTHON, RELEASE, SOURCE
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Key
@@ -440,6 +441,34 @@ def test_a_requirement_without_one_exact_version_is_not_pinned(line: str) -> Non
 )
 def test_a_requirement_with_one_exact_version_is_pinned(line: str) -> None:
     assert unpinned(line) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("a==1", ["a==1"]),
+        ("a==1 ; python_version > '3'  # why", ["a==1 ; python_version > '3'"]),
+        ("a==1 --hash=sha256:00", []),
+        ("a==1 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11", []),
+        ("a @ https://example.org/a-1-py3-none-any.whl#sha256=00", []),
+        ("# a", []),
+    ],
+)
+def test_a_requirement_without_a_digest_accepts_any_file(line: str, missing: list[str]) -> None:
+    assert without_digest(line) == missing
+
+
+def test_digests_on_some_lines_alone_are_a_mistake() -> None:
+    python = "[[release]]\nversion = '1'\n[release.python]\nrequirements = '''\na==1 --hash=sha256:00\nb==2\n'''\n"
+    (mistake,) = mistakes(ENGINE.split("[[release]]")[0] + python)
+    assert "release[0].python.requirements" in mistake and "on every line or on none; 'b==2' has none" in mistake
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_python_package_that_a_shipped_entry_installs_has_a_digest(name: str) -> None:
+    for release in shipped(name).releases:
+        for source in release.variant.sources.values():
+            assert not source.env or not without_digest(source.env.requirements)
 
 
 # Versions

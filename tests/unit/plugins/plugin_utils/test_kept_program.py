@@ -10,8 +10,11 @@ import subprocess
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._bundle import MARK
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.modules.components import argument_spec
-from ansible_collections.rbee.fleet.plugins.plugin_utils._kept_program import call_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _load
+from ansible_collections.rbee.fleet.plugins.plugin_utils._kept_program import call_of, in_brief
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve, tools
 
 SECRET = "sesame-for-tests"
 
@@ -28,6 +31,21 @@ def test_arguments_go_through_stdin_with_every_default():
     assert found["arguments"].keys() == argument_spec().keys()
     assert (found["arguments"]["names"], found["arguments"]["lock_timeout"]) == (["a", "b"], 5)
     assert found["arguments"]["stage"] is True
+
+
+def test_a_call_in_brief_is_short_whatever_the_locks_of_python_packages(tmp_path):
+    hive = "[[hive]]\nalias = 'one'\nhostname = 'one.example'\nworkers = ['vllm', 'comfyui']\n"
+    (tmp_path / "hives.conf").write_text(hive)
+    fleet, catalog = _load.load(str(tmp_path))
+    for plan in resolve(fleet, catalog).values():
+        full = {"components": to_dict(plan.specs), "tools": to_dict(tools(fleet, catalog)), "fleet": "default"}
+        short = in_brief(full)
+        assert short["fleet"] == "default" and len(json.dumps(short)) < 10_000 < len(json.dumps(full))
+
+
+@pytest.mark.parametrize("wrong", [[{"name": "x"}], ["x"], "x", [None]])
+def test_what_is_no_specification_is_for_the_host_to_tell(wrong):
+    assert in_brief({"components": wrong}) == {"components": wrong}
 
 
 def test_a_secret_is_neither_in_the_command_nor_in_the_answer():
