@@ -22,6 +22,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import M
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import WORKER as A_WORKER
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component, on_demand, resolve
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import dotted, suggestion
+from ansible_collections.rbee.fleet.plugins.plugin_utils._temporary import models_only_there
 
 _FIRST = ("alias", "hostname", "ssh_user", "ssh_port", "hive_port")  # of a hive, as people write it
 
@@ -72,7 +73,9 @@ def installed(
     fleet = _config.parse(texts, catalog, folder, [_Given(what, {"hive": [table], "model": list(models)}, {})])
     old = {name: _toml.parse(name, texts.get(name, "")).data for name in (*_config.FILES, TEMPORARY)}
     models = tuple(model for model in models if not _has(old, "model", model))
-    models += () if temp else _only_temporary(old, {entry.get("model", ""), *entry.get("models", ())})
+    if not temp:  # they would go with what is temporary
+        only_there = models_only_there(old[_config.MODELS], old[TEMPORARY])
+        models += tuple(only_there[name] for name in [entry.get("model"), *entry.get("models", ())] if name in only_there)
     wanted = Change(
         models=models, **({"hives": (entry,)} if what == A_HIVE else {"workers": {given["hive"]: (entry,)}})
     )
@@ -169,13 +172,6 @@ def _has(old: t.Mapping[str, Table], kind: str, wanted: Table) -> bool:
                 _check_alike(file, f"the model {wanted['name']!r}", {"source": _keys.HUGGINGFACE, **table}, wanted)
                 return True
     return False
-
-
-def _only_temporary(old: t.Mapping[str, Table], names: t.Collection[str]) -> tuple[Table, ...]:
-    """The tables of models that would go with what is temporary."""
-    lasting = {table.get("name") for table in old[_config.MODELS].get("model", [])}
-    tables = old[TEMPORARY].get("model", [])
-    return tuple(table for table in tables if table["name"] in names and table["name"] not in lasting)
 
 
 def _existing(what: str, entry: Table, given: t.Mapping[str, t.Any], old: t.Mapping[str, Table]) -> str:

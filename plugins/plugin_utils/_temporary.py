@@ -46,3 +46,9 @@ def changed(data: Table, change: Change) -> Table:
     served |= {name for hive in hives.values() for name in hive.get("models", [])}
     kept = [model for model in models.values() if model["name"] in served]
     return {key: value for key, value in (("hive", list(hives.values())), ("model", kept)) if value}
+
+
+def models_only_there(models_conf: Table, temporary: Table) -> dict[str, Table]:
+    """The tables of models, by name, that would go with what is temporary. Both arguments: data of the files."""
+    lasting = {table.get("name") for table in models_conf.get("model", [])}
+    return {table["name"]: table for table in temporary.get("model", []) if table["name"] not in lasting}
