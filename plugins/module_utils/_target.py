@@ -213,7 +213,7 @@ def target_of(
     missing = sorted(set(models_of(spec)) - set(models))
     if missing and not spec.idle:
         raise TargetError(f"serves model {missing[0]!r}, which is not among the components of this host")
-    values = placeholders(spec, build, host, layout, models.get(spec.model))
+    values = placeholders(spec, build, host, layout, models)
     health = dataclasses.replace(spec.health, path=fill(spec.health.path, values))
     spec = dataclasses.replace(spec, health=health)
     wanted = {*spec.secret_env.values(), *(file.secret for file in spec.files if file.secret)}
@@ -241,7 +241,11 @@ def target_of(
     return Target(spec, build, generation, contents, links)
 
 
-def placeholders(spec: Spec, build: Build, host: HostFacts, layout: Layout, model: Build | None) -> t.Mapping[str, str]:
+def placeholders(
+    spec: Spec, build: Build, host: HostFacts, layout: Layout, models: t.Mapping[str, Build]
+) -> t.Mapping[str, str]:
+    served = models_of(spec)
+    model = models.get(served[0]) if len(served) == 1 else None
     return {
         "release": build.path,
         "files": posixpath.join(layout.current(spec.name), "files"),
@@ -250,7 +254,7 @@ def placeholders(spec: Spec, build: Build, host: HostFacts, layout: Layout, mode
         "python": host.python,
         "address": spec.address,
         "port": str(spec.port),
-        "model": spec.served_name or spec.model,
+        "model": spec.served_name or spec.model or (spec.models[served[0]] if model else ""),
         "model_path": model_path(model) if model else "",
     }
 

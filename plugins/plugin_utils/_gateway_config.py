@@ -12,6 +12,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_errors import 
     GENERATED,
     GENERATED_HIVE,
     generated,
+    perhaps_served,
     refuse,
 )
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import (
@@ -223,10 +224,12 @@ def _frontend(gateway: Gateway) -> str:
 
 def _model(gateway: Gateway, model: str) -> str:
     lines = ["balance leastconn"]
-    for worker in gateway.workers:
-        if model in worker.models:
-            name = f"{slug(worker.hive)}:{slug(worker.name)}"
-            lines.append(f"server {name} {endpoint(worker.address, worker.port)} track {worker.backend}/worker")
+    serving = [worker for worker in gateway.workers if model in worker.models]
+    for worker in serving:
+        name = f"{slug(worker.hive)}:{slug(worker.name)}"
+        lines.append(f"server {name} {endpoint(worker.address, worker.port)} track {worker.backend}/worker")
+    if all(worker.perhaps for worker in serving):
+        lines += generated(perhaps_served([worker.path for worker in serving]))
     return _section(f"backend {model_backend(model)}", lines)
 
 

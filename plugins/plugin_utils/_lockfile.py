@@ -152,8 +152,8 @@ def _has_something_to_pin(entry: Entry) -> bool:
 
 
 def hub_models(fleet: Fleet) -> tuple[Model, ...]:
-    """The models of Hugging Face that are on some hive."""
-    wanted = {name for hive in fleet.hives for name in hive.models}
+    """The models of Hugging Face that are on some hive, or that wait to be brought to one by hand."""
+    wanted = {name for hive in fleet.hives for name in hive.models} | {one.name for one in fleet.models if one.hives}
     return tuple(model for model in fleet.models if model.name in wanted and model.source == _keys.HUGGINGFACE)
 
 

@@ -20,7 +20,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORAR
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import HIVE as A_HIVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import MODEL_KEYS, require
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import WORKER as A_WORKER
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component, on_demand, resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component, resolve, serves
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import dotted, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._temporary import models_only_there
 
@@ -234,20 +234,14 @@ def _concerned(fleet: _fleet.Fleet, catalog: Catalog, alias: str) -> dict[str, t
 def _of_worker(fleet: _fleet.Fleet, catalog: Catalog, alias: str, name: str) -> dict[str, tuple[str, ...]]:
     hive = next(hive for hive in fleet.hives if hive.alias == alias)
     worker = next(worker for worker in hive.workers if worker.name == name)
-    models = [worker.model] if worker.model else list(_on_demand(fleet, hive, worker, catalog))
-    names = (HIVE, *map(model_component, models), name, *_sharing(fleet, hive, worker.model, catalog))
+    names = (HIVE, *map(model_component, serves(fleet, hive, worker, catalog)), name, *_sharing(fleet, hive, worker.model, catalog))
     return _joined({alias: names}, {fleet.queen_host: (QUEEN,)})
 
 
 def _sharing(fleet: _fleet.Fleet, hive: _fleet.Hive, model: str, catalog: Catalog) -> list[str]:
     """The workers of a hive that serve a model on demand unless a worker serves it alone."""
     alone = dataclasses.replace(hive, workers=tuple(one for one in hive.workers if one.model != model))
-    return [one.name for one in alone.workers if model in _on_demand(fleet, alone, one, catalog)]
-
-
-def _on_demand(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, catalog: Catalog) -> t.Collection[str]:
-    entry = catalog.get(worker.type, worker.version)
-    return on_demand(fleet, hive, worker, entry).values() if entry else ()
+    return [one.name for one in alone.workers if model in serves(fleet, alone, one, catalog)]
 
 
 def _joined(one: t.Mapping[str, tuple[str, ...]], other: t.Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -255,6 +255,7 @@ def _gateway_worker(
         address=hive.address,
         port=worker.port,
         models=tuple(models),
+        perhaps=not worker.model and len(models) > 1,
         health_path=entry.health.path,
         agent_port=hive.hive_port if drains else 0,
     )
@@ -345,12 +346,20 @@ def on_demand(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, ent
     return {model_component(name): name for name in names}
 
 
+def serves(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, catalog: Catalog) -> tuple[str, ...]:
+    """The models that a worker is to serve: its own, else those of its hive, if the build that the hive takes can."""
+    entry = catalog.get(worker.type, worker.version)
+    if worker.model or entry is None:
+        return (worker.model,) if worker.model else ()
+    return tuple(on_demand(fleet, hive, worker, entry).values())
+
+
 def _reachable(worker: _fleet.Worker, entry: Entry, models: t.Mapping[str, str]) -> tuple[str, ...]:
     """The models that the queen may expect at a worker. Which build a hive chooses, only the hive knows."""
     if worker.model:
         return (worker.model,)
     builds = entry.models_commands(worker.version).items()
-    able = any(words for name, words in builds if worker.variant in ("", name))
+    able = len(models) == 1 or any(words for name, words in builds if worker.variant in ("", name))
     return tuple(models.values()) if able else ()
 
 
@@ -386,6 +395,8 @@ def _worker(
 def _for_several(spec: _spec.Spec, entry: Entry, models: t.Mapping[str, str]) -> tuple[_spec.Variant, ...]:
     """The builds, started so that they serve these models, or idle where they cannot."""
     words = entry.models_commands(spec.version)
+    if len(models) == 1:  # which every build can serve
+        words = {name: own or entry.model_command for name, own in words.items()}
     names = ", ".join(models.values())
     return tuple(
         dataclasses.replace(variant, command=(variant.command or spec.command) + words[variant.name])

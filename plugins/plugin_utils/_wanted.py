@@ -113,7 +113,10 @@ def _model(fleet: _fleet.Fleet, name: str, given: Table, count: int, state: str,
     if name in known:
         if given:
             key = sorted(given)[0]
-            raise WantedError(f"{key}: {name} is declared, and models.conf says where it comes from; leave {key} out")
+            raise WantedError(
+                f"{key}: {name} is declared, so its table in models.conf says that; "
+                f'leave {key} out, or write {key} = "{given[key]}" there'
+            )
         return known[name]
     if state == PRESENT and not {"url", "path"} & given.keys() and "/" not in name:
         raise WantedError(

@@ -287,6 +287,14 @@ def test_a_file_can_say_something_of_every_model_that_is_served_on_demand() -> N
     assert found.runs
 
 
+def test_the_only_model_on_demand_is_named_on_the_command_line_too() -> None:
+    spec = spec_of(command=("run", "{model}", "{model_path}"), models={"model-m": "org/m"})
+    variant, source = choose(spec, HOST)
+    build = build_of(spec, variant, source, "", HOST, LAYOUT)
+    found = target_of(spec, build, HOST, LAYOUT, {"model-m": MODEL}, {}, render)
+    assert found.contents["start"].text.endswith("exec run org/m /p/models/m/r/m.gguf\n")
+
+
 def test_a_generation_names_the_models_that_it_serves_on_demand_so_that_they_are_kept() -> None:
     about = json.loads(on_demand().contents["generation.json"].text)
     assert (about["models"], about["model_paths"]) == (SEVERAL, ["/p/models/b/r/b.gguf", "/p/models/m/r/m.gguf"])

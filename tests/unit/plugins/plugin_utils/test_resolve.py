@@ -120,6 +120,23 @@ def test_a_build_that_serves_one_model_only_says_what_to_do(several: Plans) -> N
     assert cpu.idle == "no model, and its build 'cpu' serves only one; name it with 'model': org/a, org/b"
 
 
+def test_the_only_model_that_is_left_is_served_by_every_build(several: Plans) -> None:
+    found = several('{ type = "llama-cpp", variant = "cpu" }, {type = "llama-cpp", name = "b", port = 1, model = "org/b"}')
+    worker = spec(found, "local-hive", "llama-cpp")
+    (cpu,) = worker.variants
+    assert (cpu.idle, cpu.command) == ("", ("llama-cpp", "--port", "{port}", "--model", "{model_path}"))
+    assert worker.models == {"model-org-a": "org/a"}
+    assert known_to_the_queen(found) == {"llama-cpp": ["org/a"], "b": ["org/b"]}
+
+
+def test_the_queen_says_what_to_look_at_where_a_model_may_have_nobody(several: Plans) -> None:
+    config = files(spec(several('"llama-cpp"'), "local-hive", "queen"))["haproxy.cfg"]
+    said = "local-hive/llama-cpp serves it on demand, if the build there can; rbee.fleet.status tells."
+    assert config.count(said) == 2
+    alone = '{ type = "llama-cpp", name = "one", port = 8081, model = "org/a" }'
+    assert said not in files(spec(several(f'"llama-cpp", {alone}'), "local-hive", "queen"))["haproxy.cfg"]
+
+
 def test_the_queen_expects_nothing_of_a_worker_that_has_to_stay_idle(several: Plans) -> None:
     assert known_to_the_queen(several('{ type = "llama-cpp", variant = "cpu" }')) == {}
 
