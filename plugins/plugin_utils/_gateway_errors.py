@@ -44,8 +44,9 @@ def unknown_model(models: t.Sequence[str]) -> str:
 
 def perhaps_served(workers: t.Sequence[str]) -> dict[int, tuple[str, str]]:
     """What differs where nobody serves a model but workers that can do so in some builds only."""
-    said = f"No worker that could answer this is up. {' and '.join(workers)} serves it on demand, if the build there can"
-    return {503: (GENERATED[503][0], f"{said}; rbee.fleet.status tells.")}
+    who = " and ".join(workers)
+    hint = f"{who} serves it on demand, if the build there can; rbee.fleet.status tells."
+    return {503: (GENERATED[503][0], f"No worker that could answer this is up. {hint}")}
 
 
 def refuse(status: int, code: str, message: str, condition: str, param: str | None = None, header: str = "") -> str:

@@ -22,6 +22,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate_fleet import (
     hive_alias,
     named,
 )
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml_text import value
 
 _ONE_LINE = 100
 _TEMPORARY = "it was installed as temporary"
@@ -190,7 +191,7 @@ def _keys_of(table: Table) -> str:
 
 
 def _hive_text(hive: Hive) -> str:
-    models = [f"models = {_starter.value(hive.models)}"] if hive.models else []
+    models = [f"models = {value(hive.models)}"] if hive.models else []
     text = _starter.entry("hive", hive.table, [*_workers_text(hive.workers), *models])
     return _as_comment(f"{hive.table['alias']}: {hive.reason}.", text) if hive.reason else text
 
@@ -201,7 +202,7 @@ def _as_comment(why: str, text: str) -> str:
 
 
 def _workers_text(workers: t.Sequence[Proposal]) -> list[str]:
-    short = [_starter.value(_short(worker.table)) for worker in workers]
+    short = [value(_short(worker.table)) for worker in workers]
     line = f"workers = [{', '.join(short)}]"
     if len(line) <= _ONE_LINE and not any(worker.reason for worker in workers):
         return [line] if workers else []

@@ -75,7 +75,8 @@ def installed(
     models = tuple(model for model in models if not _has(old, "model", model))
     if not temp:  # they would go with what is temporary
         only_there = models_only_there(old[_config.MODELS], old[TEMPORARY])
-        models += tuple(only_there[name] for name in [entry.get("model"), *entry.get("models", ())] if name in only_there)
+        named = [entry.get("model"), *entry.get("models", ())]
+        models += tuple(only_there[name] for name in named if name in only_there)
     wanted = Change(
         models=models, **({"hives": (entry,)} if what == A_HIVE else {"workers": {given["hive"]: (entry,)}})
     )
@@ -234,7 +235,12 @@ def _concerned(fleet: _fleet.Fleet, catalog: Catalog, alias: str) -> dict[str, t
 def _of_worker(fleet: _fleet.Fleet, catalog: Catalog, alias: str, name: str) -> dict[str, tuple[str, ...]]:
     hive = next(hive for hive in fleet.hives if hive.alias == alias)
     worker = next(worker for worker in hive.workers if worker.name == name)
-    names = (HIVE, *map(model_component, serves(fleet, hive, worker, catalog)), name, *_sharing(fleet, hive, worker.model, catalog))
+    names = (
+        HIVE,
+        *map(model_component, serves(fleet, hive, worker, catalog)),
+        name,
+        *_sharing(fleet, hive, worker.model, catalog),
+    )
     return _joined({alias: names}, {fleet.queen_host: (QUEEN,)})
 
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _toml
-from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import MISSING, Change, EditError, Table, rendered
+from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, Table
 from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY, entry_name
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml_text import pairs
 
 HEAD = """\
 # What was installed with -e temp=true. It counts as if it stood in hives.conf and models.conf, for runs from here.
@@ -16,11 +17,9 @@ HEAD = """\
 
 
 def edited(text: str, change: Change) -> str:
-    """The text after a change; empty when nothing is left. Raises EditError, ConfigError."""
-    if MISSING:
-        raise EditError(f"{MISSING}; install it: pip install tomlkit")
+    """The text after a change; empty when nothing is left. Raises ConfigError."""
     data = changed(_toml.parse(TEMPORARY, text).data, change)
-    tables = [f"\n[[{kind}]]\n{rendered(table)}" for kind, found in data.items() for table in found]
+    tables = [f"\n[[{kind}]]\n{pairs(table)}" for kind, found in data.items() for table in found]
     return HEAD + "".join(tables) if tables else ""
 
 

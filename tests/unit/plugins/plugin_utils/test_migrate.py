@@ -361,7 +361,9 @@ def test_a_router_says_how_to_declare_several_models(write: t.Any) -> None:
     look = Looked(GPU_1, engines=[engine("llama-cpp", folder="/srv/models")])
     several = "it serves models in /srv/models on demand; name one of them here"
     (note,) = Migration([look], installed([look], "", []), _load.merged_catalog()).notes
-    assert note.endswith(f"{several}; to have it serve several again, list them in models.conf and in models of the hive")
+    assert note.endswith(
+        f"{several}; to have it serve several again, list them in models.conf and in models of the hive"
+    )
     (note,) = write(look).notes
     assert note.endswith(several)  # no build of this catalog can
 

@@ -121,7 +121,9 @@ def test_a_build_that_serves_one_model_only_says_what_to_do(several: Plans) -> N
 
 
 def test_the_only_model_that_is_left_is_served_by_every_build(several: Plans) -> None:
-    found = several('{ type = "llama-cpp", variant = "cpu" }, {type = "llama-cpp", name = "b", port = 1, model = "org/b"}')
+    found = several(
+        '{ type = "llama-cpp", variant = "cpu" }, {type = "llama-cpp", name = "b", port = 1, model = "org/b"}'
+    )
     worker = spec(found, "local-hive", "llama-cpp")
     (cpu,) = worker.variants
     assert (cpu.idle, cpu.command) == ("", ("llama-cpp", "--port", "{port}", "--model", "{model_path}"))
