@@ -127,11 +127,12 @@ def survey(request: Request) -> Survey:
         return _survey_absent(request, layout, facts, manager, tools)
 
     faults: dict[str, str] = {}
+    extra = Extra(request, layout, manager, receipts_on(layout) if request.extra != IGNORE else {})
     if request.state == PRESENT:
-        targets = _targets(request, layout, facts, manager, tools, faults)
+        leaving = [name for name, plan in extra.plans.items() if plan.steps]
+        targets = _targets(request, layout, facts, manager, tools, faults, leaving)
     else:
         targets = _recorded_targets(request, layout, faults)
-    extra = Extra(request, layout, manager, receipts_on(layout) if request.extra != IGNORE else {})
     states = manager.states([name for name, target in targets.items() if target.has_service])
     trees: dict[str, str] = {}
     seen: dict[str, Observed] = {}
@@ -216,9 +217,10 @@ def _targets(
     manager: ServiceManager,
     tools: dict[str, Build],
     faults: dict[str, str],
+    leaving: t.Collection[str],
 ) -> dict[str, Target]:
     targets: dict[str, Target] = {}
-    places = _placing.Places(request, layout)
+    places = _placing.Places(request, layout, leaving)
     # Models first: what serves one needs to know where it lies.
     for spec in sorted(request.specs, key=lambda spec: spec.kind != MODEL):
         try:
