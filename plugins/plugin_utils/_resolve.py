@@ -24,7 +24,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._models import file_nam
 API_KEY = "api_key"
 MODEL_PREFIX = "model-"
 PULL_SETTINGS = "pull.json"
-TOOLS = ("uv", "supervisor", HUGGINGFACE)
+TOOLS = ("python", "uv", "supervisor", HUGGINGFACE)
 _OF_A_CONTROLLER = frozenset(
     {"api_key", "hf_token", "hostname", "ssh_user", "ssh_port", "connection", "max_concurrent_installs", "ssh_timeout"}
 )
