@@ -135,8 +135,9 @@ class Apply:
                 for folder in self._layout.folders:
                     _store.make_folder(folder)
             elif step.name == _plan.ACCOUNT:
-                _host.create_account(facts.account, self._layout.prefix, facts.groups)
-                _remove.remember(self._layout, account=facts.account)
+                groups = facts.groups if step.detail == facts.account else ()
+                _host.create_account(step.detail, self._layout.prefix, groups)
+                _remove.remember(self._layout, account=step.detail)
             elif step.name == _plan.FETCH:
                 tool = step.detail.split()[1]
                 self._builder.build(self._request.tools[tool], self._survey.tools[tool], self._progress(HOST))

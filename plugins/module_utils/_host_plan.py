@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils import _bundle, _host, _kept, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._digest import SHORT
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
-from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import is_brought
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import ACCOUNT, FETCH, FOLDERS, KEEP, START, Plan, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._request import HOST, PRESENT, Request
@@ -32,16 +32,16 @@ def plan_of_host(
     sources: t.Sequence[Source],
     serves: bool,
     interpreters: t.Collection[str],
+    accounts: t.Collection[str],
 ) -> Plan:
     """sources: what is to be fetched. serves: whether anything is to be done to a service.
 
-    interpreters: those that the environments of the components are built on.
+    interpreters: those that the environments of the components are built on. accounts: users that components run as.
     """
     steps = []
     if not all(os.path.isdir(path) for path in layout.folders):
         steps.append(Step(FOLDERS, layout.prefix))
-    if request.scope == SYSTEM and not _host.account_exists(facts.account):
-        steps.append(Step(ACCOUNT, facts.account))
+    steps += [Step(ACCOUNT, name) for name in sorted(accounts) if not _host.account_exists(name)]
     hub = any(source.kind == HUGGINGFACE and not is_brought(source, request.fetch) for source in sources)
     wanted = [HUGGINGFACE] if hub else []
     wanted += [SUPERVISOR] if isinstance(manager, SupervisorManager) and serves else []

@@ -185,12 +185,16 @@ def survey(request: Request) -> Survey:
         plans = {name: staged(plan, targets[name], seen[name], request.force) for name, plan in plans.items()}
     sources = [targets[name].build.source for name, plan in plans.items() if plan.has(FETCH)]
     serves = any(plans[name].steps for name in plans if targets[name].has_service)
-    below = {
-        target.build.interpreter
-        for name, target in targets.items()
-        if name in plans and request.state == PRESENT and request.asks_for(name, target.spec.kind)
-    }
-    host_plan = plan_of_host(request, layout, facts, manager, tools, sources, serves, below) if plans else Plan(HOST)
+    host_plan = Plan(HOST)
+    if plans:
+        asked_for = [
+            target
+            for name, target in targets.items()
+            if name in plans and request.state == PRESENT and request.asks_for(name, target.spec.kind)
+        ]
+        below = {target.build.interpreter for target in asked_for}
+        accounts = {account_of(target.spec, facts.account) for target in asked_for if target.has_service} - {""}
+        host_plan = plan_of_host(request, layout, facts, manager, tools, sources, serves, below, accounts)
     kinds = {spec.name: spec.kind for spec in request.specs}
     asked = {name: fault for name, fault in faults.items() if request.asks_for(name, kinds.get(name, ""))}
     coming = {name: receipt for name, receipt in receipts.items() if plans[name].steps}

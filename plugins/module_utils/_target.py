@@ -16,6 +16,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._digest import digest
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
     ANY_PLATFORM,
+    QUEEN,
     File,
     Health,
     Source,
@@ -41,7 +42,8 @@ class HostFacts:
     platform: for example ``linux-x86_64``. devices: of ``nvidia``, ``amd``, ``intel``, ``vulkan``.
     asleep: the kinds of which there is a card without a driver.
     python: absolute path of the host's interpreter. bundled: digest of each thing the node library can build.
-    account: the service user, empty for the user that runs us. groups: supplementary groups that exist here.
+    account: the service user of all but the queen, empty for the user that runs us. groups: supplementary groups that
+    exist here.
     programs: folder of the PATH in which programs are linked.
     """
 
@@ -361,6 +363,15 @@ def definition_of(spec: Spec, host: HostFacts, layout: Layout) -> ServiceDefinit
 def account_of(spec: Spec, account: str) -> str:
     """The user that a component runs as and that its data belongs to, empty for the user that runs us.
 
-    account: the service user. What runs as root must not read what others may write.
+    account: the service user. What runs as root must not read what others may write. The queen has a user of her own,
+    since processes of one user can read each other's files and memory: hers hold the key, and workers run what they
+    are sent.
     """
-    return "" if spec.service.privileged else account
+    if not account or spec.service.privileged:
+        return ""
+    return queens_account(account) if spec.kind == QUEEN else account
+
+
+def queens_account(account: str) -> str:
+    """Her user. account: the service user."""
+    return f"{account}-{QUEEN}"

@@ -26,6 +26,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
     HostFacts,
     Target,
     TargetError,
+    account_of,
     build_of,
     choose,
     fill,
@@ -329,6 +330,14 @@ def test_secrets_stand_only_in_files_that_are_marked_so() -> None:
 
 def test_the_service_starts_through_the_link_that_is_switched() -> None:
     assert "start='/p/components/w/current/start'" in target().unit
+
+
+def test_the_queen_has_a_user_of_her_own_where_services_have_one() -> None:
+    worker, queen = spec_of(), dataclasses.replace(spec_of(), kind="queen")
+    assert [account_of(spec, "rbee") for spec in (worker, queen)] == ["rbee", "rbee-queen"]
+    assert [account_of(spec, "") for spec in (worker, queen)] == ["", ""]
+    privileged = dataclasses.replace(queen, service=Service(privileged=True))
+    assert account_of(privileged, "rbee") == ""
 
 
 def test_only_what_uses_gpus_gets_their_groups() -> None:
