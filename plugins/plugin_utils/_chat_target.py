@@ -14,8 +14,8 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fitting import Needed, Place
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import serves
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import suggestion
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import serves
 
 MODELS, LOAD = "/v1/models", "/v1/load"
 NAMES = ("prompt", "model", "system", "max_tokens", "temperature", "file", "rbee_serve", "rbee_result_file")

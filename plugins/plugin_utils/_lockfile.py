@@ -19,7 +19,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._versions import is_old
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Fleet, Model
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import TOOLS, model_source
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_source
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import TOOLS
 
 if t.TYPE_CHECKING:
     from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import RemoteFile

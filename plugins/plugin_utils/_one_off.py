@@ -17,12 +17,14 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, EditError, Table
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY, entry_name
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_component
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import HIVE as A_HIVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import MODEL_KEYS, require
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import WORKER as A_WORKER
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component, resolve, serves
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import dotted, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._temporary import models_only_there
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import serves
 
 _FIRST = ("alias", "hostname", "ssh_user", "ssh_port", "hive_port")  # of a hive, as people write it
 

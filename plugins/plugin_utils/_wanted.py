@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys, _models
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_spec
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, dotted, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Document, Path
 

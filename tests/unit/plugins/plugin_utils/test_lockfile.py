@@ -18,7 +18,8 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Fleet, Model
 from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile import Lock, Pin
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve, tools
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import tools
 
 HIVE = '[[hive]]\nalias = "a"\nhostname = "10.0.0.1"\n'
 COMMIT, LATER = "c" * 40, "d" * 40

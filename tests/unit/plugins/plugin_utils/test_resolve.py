@@ -13,7 +13,8 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Source, Spec, Variant, to_dict
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet, _load
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry, Release
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import tools
 
 Parse = t.Callable[..., _fleet.Fleet]
 Plans = t.Callable[..., dict[str, HostPlan]]
