@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import os
+import pathlib
 import typing as t
 
 from ansible.plugins.action import ActionBase
@@ -15,8 +15,11 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._adopt import Adoption,
 from ansible_collections.rbee.fleet.plugins.plugin_utils._config import MODELS
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import EditError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
-from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
+from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY
+from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load, read_texts
 from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
+from ansible_collections.rbee.fleet.plugins.plugin_utils._temporary import models_only_there
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import parse
 
 
 class ActionModule(ActionBase):
@@ -43,8 +46,9 @@ class ActionModule(ActionBase):
             if not item["reason"] and is_hive(components):
                 gone[item["alias"]] = Departed(item["entry"], tuple(components))
         try:
-            declares_models = os.path.exists(os.path.join(os.path.expanduser(options["folder"]), MODELS))
-            adoption = Adoption(*load(options["folder"]), found, gone, declares_models)
+            texts = read_texts(pathlib.Path(options["folder"]))
+            only_temporary = models_only_there(*(parse(name, texts.get(name, "")).data for name in (MODELS, TEMPORARY)))
+            adoption = Adoption(*load(options["folder"]), found, gone, MODELS in texts, only_temporary)
             out = answer(_config_files.change(options["folder"], adoption.change, self._task.check_mode))
         except (EditError, ConfigError) as error:
             return {"failed": True, "msg": f"Nothing was written. {error}"}

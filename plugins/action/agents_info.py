@@ -12,7 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import QUEEN
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _agents
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question, ask_all
-from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of, reach_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._host_variables import reach_of, specs_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import API_KEY
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import SecretError, resolve_secret
 
@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         queen: dict[str, t.Any] = {}
         for host in map(str, task_vars["ansible_play_hosts_all"]):
             variables = task_vars["hostvars"][host]
-            specs, reach = declared_of(variables), reach_of(variables)
+            specs, reach = specs_of(variables), reach_of(variables)
             place = _agents.agent_of(specs, reach)
             if options["deep"] and not isinstance(place, str):
                 place = "agents compare no digests, so it was not asked"

@@ -72,11 +72,12 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         folder = pathlib.Path(options["folder"])
         fleet, catalog = _load.load(str(folder))
-        entry = _chat_target.serving(name, fleet)
+        states, silent = _states(fleet, queen)
+        entry = _chat_target.serving(name, fleet, catalog, states)
         if not entry:
             keys = _chat_target.model_keys(name, options["file"], fleet, served, options["serve"])
             declares, needed = _model_size.needed(name, keys, fleet, str(folder))
-            place, unfit = _fitting.choose(needed, fleet, catalog, *_states(fleet, queen))
+            place, unfit = _fitting.choose(needed, fleet, catalog, states, silent)
             if place is None:
                 raise _chat_target.ChatError(_chat_target.nowhere(needed, unfit))
             _live.show(self._display, _chat_target.announcement(needed, place, self._task.check_mode))

@@ -14,7 +14,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_T
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _live
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
-from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
+from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load_locked
+from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile_disk import draft_path
 from ansible_collections.rbee.fleet.plugins.plugin_utils._models import file_name
 from ansible_collections.rbee.fleet.plugins.plugin_utils._wanted import (
     ABSENT,
@@ -50,7 +51,7 @@ class ActionModule(ActionBase):
         try:
             if not names:
                 raise WantedError("name a model with -e model=NAME")
-            fleet, _catalog = load(options["folder"])
+            fleet = load_locked(options["folder"], draft_path(options["folder"])).fleet
             found = wanted(
                 fleet, names, given, list(map(str, task_vars["ansible_play_hosts_all"])), options["limited"],
                 options["state"], os.getcwd(),

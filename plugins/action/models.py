@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.action import components
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, to_dict
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _model_specs, _worker_specs
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import merged_catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
@@ -42,10 +42,10 @@ class ActionModule(components.ActionModule):
         fleet = _fleet.Fleet(name=options["fleet"])
         try:
             models = models_from(plain(options["models"]), str(task_vars.get("playbook_dir", "")), "models")
-            tools = plain(options["tools"]) or to_dict(_resolve.tools(fleet, merged_catalog()))
+            tools = plain(options["tools"]) or to_dict(_worker_specs.tools(fleet, merged_catalog()))
         except ConfigError as error:
             return {"failed": True, "msg": str(error)}
-        specs = [_resolve.model_spec(fleet, model) for model in models]
+        specs = [_model_specs.model_spec(fleet, model) for model in models]
         token = options["hf_token"]
         arguments = {name: options[name] for name in PASSED}
         arguments.update(

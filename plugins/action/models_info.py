@@ -11,7 +11,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _models_list
-from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._host_variables import specs_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain, record
 
 
@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         everyone = task_vars["hostvars"]
         names = list(map(str, task_vars["ansible_play_hosts_all"]))
         found = {name: plain(everyone[name].get(options["register"])) for name in names}
-        declared = {name: plain(declared_of(everyone[name])) for name in names}
+        declared = {name: plain(specs_of(everyone[name])) for name in names}
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         document = _models_list.document(found, declared, options["fleet"], moment)
         shown = _models_list.lines(document)

@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.rbee.fleet.plugins.module_utils import _store
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import KINDS
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _live, _status, _status_text
-from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of, reach_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._host_variables import reach_of, specs_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
 from ansible_collections.rbee.fleet.plugins.plugin_utils._tags import kinds_of
 
@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
             variables = task_vars["hostvars"][host]
             reach = reach_of(variables)
             looks[host] = _status.Look(
-                declared=plain(declared_of(variables)),
+                declared=plain(specs_of(variables)),
                 hostname=reach.hostname,
                 connection=reach.connection,
                 said=asked.get("hosts", {}).get(host),

@@ -68,7 +68,8 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._config import HIVES
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import Loaded, load_locked
 from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile_disk import draft_path
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve, tools
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import tools
 
 _TEMPLATE = re.compile(r"\{[{%#]")
 # From 2.19 on, what an inventory plugin sets is never a template, unless it says so. Before, every string was one.

@@ -53,7 +53,7 @@ import typing as t
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _resolve, _variables
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _resolve, _variables, _worker_specs
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import merged_catalog
 
@@ -87,7 +87,7 @@ class LookupModule(LookupBase):
         return [_resolve.queen_spec(_variables.queen(site, hives), site.catalog)]
 
     def _tools(self) -> t.Any:
-        return _resolve.tools(_fleet.Fleet(), self._catalog())
+        return _worker_specs.tools(_fleet.Fleet(), self._catalog())
 
     def _site(self) -> _variables.Site:
         own = {name: self._value(name) for name in _variables.NAMES}

@@ -33,6 +33,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._journal import Journal
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import FROM_HOST
 from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import describe, explained, outcomes
+from ansible_collections.rbee.fleet.plugins.module_utils._placing import HELD
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import Plan, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._program import run_program
 from ansible_collections.rbee.fleet.plugins.module_utils._pyenv import uv_program
@@ -49,7 +50,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._rotation import Rotation, RotationError
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service, models_of
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import Service, Spec, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey, supply_of
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT, Target, account_of, fill
@@ -134,8 +135,9 @@ class Apply:
                 for folder in self._layout.folders:
                     _store.make_folder(folder)
             elif step.name == _plan.ACCOUNT:
-                _host.create_account(facts.account, self._layout.prefix, facts.groups)
-                _remove.remember(self._layout, account=facts.account)
+                groups = facts.groups if step.detail == facts.account else ()
+                _host.create_account(step.detail, self._layout.prefix, groups)
+                _remove.remember(self._layout, account=step.detail)
             elif step.name == _plan.FETCH:
                 tool = step.detail.split()[1]
                 self._builder.build(self._request.tools[tool], self._survey.tools[tool], self._progress(HOST))
@@ -221,7 +223,7 @@ class Apply:
         spec, build = target.spec, target.build
         for name, plan in self._survey.plans.items():
             if name not in self._survey.targets:
-                self._await_port(name, spec.port)
+                self._await_removal(name, spec)
                 continue
             brings = plan.has(_plan.FETCH) and self._survey.targets[name].build.path == build.path
             if name != spec.name and (name in models_of(spec) or brings):
@@ -231,12 +233,15 @@ class Apply:
                 if build.path not in self._brought if brings else self.outcomes[name].state in BROKEN:
                     raise ApplyError(f"needs {name}, which failed: {self.outcomes[name].reason}")
 
-    def _await_port(self, name: str, port: int) -> None:
-        """Wait for the end of a component that is removed, where it listens on a port that another is to have."""
-        if port and self._survey.plans[name].steps and self._survey.receipts[name].get("port") == port:
+    def _await_removal(self, name: str, spec: Spec) -> None:
+        """Wait for the end of a component that is removed, where it has a port or a GPU that another is to have."""
+        receipt = self._survey.receipts[name]
+        needs = [f"port {spec.port}"] if spec.port and receipt.get("port") == spec.port else []
+        needs += [f"GPU {key}" for key in spec.gpus if key in receipt.get(HELD, ())]
+        if needs and self._survey.plans[name].steps:
             self._staged[name].wait()
             if self.outcomes[name].state in BROKEN:
-                raise ApplyError(f"needs port {port} of {name}, which stays: {self.outcomes[name].reason}")
+                raise ApplyError(f"needs {needs[0]} of {name}, which stays: {self.outcomes[name].reason}")
 
     def _take(self, step: Step, target: Target) -> None:
         spec, manager, layout = target.spec, self._manager, self._layout

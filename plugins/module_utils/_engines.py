@@ -40,7 +40,7 @@ _OPTIONS: t.Mapping[str, t.Mapping[str, str]] = {
         "-a": NAMES, "--alias": NAMES,
         "--port": PORT, "--host": DROPPED, "--metrics": DROPPED,
         "-dev": DEVICES, "--device": DEVICES,
-        "--models-dir": FOLDER,
+        "--models-dir": FOLDER, "--models-preset": FOLDER,
     },
     COMFYUI: {
         "--port": PORT, "--listen": DROPPED,
@@ -64,6 +64,7 @@ _VARIABLES: t.Mapping[str, t.Mapping[str, str]] = {
         "LLAMA_ARG_ENDPOINT_METRICS": DROPPED,
         "LLAMA_ARG_DEVICE": DEVICES,
         "LLAMA_ARG_MODELS_DIR": FOLDER,
+        "LLAMA_ARG_MODELS_PRESET": FOLDER,
     },
 }
 _KEPT = {
@@ -91,7 +92,8 @@ class Engine:
     model: a repository, a path or empty. file, revision: of the repository. url: where the model is from.
     names: what clients may call the model. visible: of ``VISIBLE``, the variable that is set, with its value.
     order: in which CUDA counts GPUs (``CUDA_DEVICE_ORDER``).
-    devices: the numbers among those, of an option. folder: of ComfyUI's data, llama.cpp's models, vLLM's downloads.
+    devices: the numbers among those, of an option. folder: of ComfyUI's data, llama.cpp's models (or the file that
+    lists them), vLLM's downloads.
     arguments, env: the rest. hidden: names of options and variables that were left out, for they may hold a secret.
     """
 

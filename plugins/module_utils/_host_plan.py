@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils import _bundle, _host, _kept, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._digest import SHORT
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
-from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import is_brought
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import ACCOUNT, FETCH, FOLDERS, KEEP, START, Plan, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._request import HOST, PRESENT, Request
@@ -20,7 +20,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import Source
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._target import Build, HostFacts
 
-UV, SUPERVISOR = "uv", "supervisor"
+PYTHON, UV, SUPERVISOR = "python", "uv", "supervisor"
 
 
 def plan_of_host(
@@ -31,13 +31,17 @@ def plan_of_host(
     tools: t.Mapping[str, Build],
     sources: t.Sequence[Source],
     serves: bool,
+    interpreters: t.Collection[str],
+    accounts: t.Collection[str],
 ) -> Plan:
-    """sources: what is to be fetched. serves: whether anything is to be done to a service."""
+    """sources: what is to be fetched. serves: whether anything is to be done to a service.
+
+    interpreters: those that the environments of the components are built on. accounts: users that components run as.
+    """
     steps = []
     if not all(os.path.isdir(path) for path in layout.folders):
         steps.append(Step(FOLDERS, layout.prefix))
-    if request.scope == SYSTEM and not _host.account_exists(facts.account):
-        steps.append(Step(ACCOUNT, facts.account))
+    steps += [Step(ACCOUNT, name) for name in sorted(accounts) if not _host.account_exists(name)]
     hub = any(source.kind == HUGGINGFACE and not is_brought(source, request.fetch) for source in sources)
     wanted = [HUGGINGFACE] if hub else []
     wanted += [SUPERVISOR] if isinstance(manager, SupervisorManager) and serves else []
@@ -50,6 +54,9 @@ def plan_of_host(
     builds = any(source.env for source in (*sources, *(tools[name].source for name in lacking)))
     if builds and _store.tree_fault(tools[UV].path):
         lacking.insert(0, UV)
+    needed = {*interpreters, *(tools[name].interpreter for name in wanted)}
+    if PYTHON in tools and any(path.startswith(tools[PYTHON].path + "/") for path in needed):
+        lacking = ([PYTHON] if _store.tree_fault(tools[PYTHON].path) else []) + lacking
     steps += [Step(FETCH, f"tool {name} {tools[name].release}") for name in lacking]
     if isinstance(manager, SupervisorManager) and serves and not manager.running():
         steps.append(Step(START, SUPERVISOR))

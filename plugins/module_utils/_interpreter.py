@@ -9,14 +9,12 @@ import dataclasses
 import glob
 import json
 import os
-import shutil
 import stat
 import sys
-import threading
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._program import run_program
-from ansible_collections.rbee.fleet.plugins.module_utils._sources import Progress, SourceError, quiet
+from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._versions import in_range
 
 _NEWEST, _OLDEST = 20, 8
@@ -130,31 +128,3 @@ def open_to_services(path: str) -> bool:
             path = os.path.dirname(path)
     except OSError:
         return False
-
-
-def managed_interpreter(
-    uv: str,
-    requires: str,
-    folder: str,
-    progress: Progress = quiet,
-    stop: t.Optional[threading.Event] = None,
-    timeout: float = 900,
-) -> Interpreter:
-    """An interpreter that uv keeps in ``folder``, downloaded when it is not there yet. timeout: seconds.
-
-    The caller tries ``find_interpreter`` first. Raises SourceError when the download is not possible.
-    """
-    env = {"UV_SYSTEM_CERTS": "true", **os.environ, "UV_PYTHON_INSTALL_DIR": folder}
-    pattern = os.path.join(glob.escape(folder), "*", "bin", "python3")
-    try:
-        return find_interpreter(requires, sorted(glob.glob(pattern), reverse=True))
-    except NoInterpreter:
-        progress(f"installing Python {requires}", 0, 0)
-    done = run_program([uv, "python", "install", "--no-bin", requires or "3"], timeout, stop, env, cwd="/")
-    if done.status:
-        shutil.rmtree(os.path.join(folder, ".temp"), ignore_errors=True)
-        raise SourceError(
-            f"uv could not install Python {requires}: {done.last_lines()}\n"
-            f"Install Python {requires} on the host, or give it access to uv's downloads (UV_PYTHON_INSTALL_MIRROR)"
-        )
-    return find_interpreter(requires, sorted(glob.glob(pattern), reverse=True))

@@ -33,9 +33,10 @@ def load() -> None:
 class Places:
     """Gives the components of one request their GPUs. The host is asked once, and only when somebody claims one."""
 
-    def __init__(self, request: Request, layout: Layout):
+    def __init__(self, request: Request, layout: Layout, leaving: t.Collection[str] = ()):
+        """leaving: the components that the request removes."""
         self._specs = {spec.name: spec for spec in request.specs if not request.names or spec.name in request.names}
-        self._held = _held_beside(self._specs, layout)
+        self._held = _held_beside({*self._specs, *leaving}, layout)
         self._claims = any(spec.gpus for spec in self._specs.values()) or bool(self._held)
         self._found: t.Optional[Found] = None
 
@@ -72,15 +73,15 @@ class Places:
         }
 
 
-def _held_beside(specs: t.Mapping[str, Spec], layout: Layout) -> dict[str, str]:
-    """Who holds a device, by its key, of the components that the request does not replace."""
+def _held_beside(replaced: t.Collection[str], layout: Layout) -> dict[str, str]:
+    """Who holds a device, by its key, of the components that the request neither replaces nor removes."""
     held = {}
     try:
         folders = _store.list_folder(layout.components)
     except OSError as error:
         raise _store.StoreError(f"{layout.components} cannot be read: {error.strerror}") from error
     for folder in folders:
-        if folder in specs:
+        if folder in replaced:
             continue
         try:
             receipt = _store.read_json(layout.receipt(folder)) or {}

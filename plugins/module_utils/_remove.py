@@ -23,7 +23,7 @@ def remember(layout: Layout, account: str = "", packages: t.Sequence[str] = ()) 
     """Record what was done to the host itself, so that it can be undone."""
     known = _store.read_json(layout.host_receipt) or {"schema": 1}
     if account:
-        known["account"] = account
+        known["accounts"] = sorted({*known.get("accounts", ()), account})
     if packages:
         known["packages"] = sorted({*known.get("packages", ()), *packages})
     _store.write_json(layout.host_receipt, known)
@@ -111,9 +111,10 @@ def tear_down(layout: Layout, manager: ServiceManager, purge: bool) -> list[str]
         _store.remove_tree(os.path.join(layout.prefix, "models"))
         if host.get("packages"):
             _packages.remove(host["packages"])
-    stays = _host.remove_account(host["account"]) if host.get("account") else ""
-    if stays:
-        kept.append(f"user {host['account']} ({stays})")
+    for account in host.get("accounts", ()):
+        stays = _host.remove_account(account)
+        if stays:
+            kept.append(f"user {account} ({stays})")
     _store.remove_tree(layout.host_receipt)  # not earlier: the next uninstall takes up what it names
     folders = [os.path.join(layout.prefix, name) for name in ("components", "data", "models")]
     _remove_empty(releases)

@@ -3,17 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an account that may not use supervisor's socket can still tell of its programs, from /proc and files.
 
-The agent runs as the account of the workers, so it sees the environment that supervisord started them with; the socket
-belongs to root, since whoever may use it may start anything as root.
+The agent runs as the account of the workers, so it sees the environment that supervisord started them with; the queen
+is known by her account. The socket belongs to root, since whoever may use it may start anything as root.
 """
 
 from __future__ import annotations
 
 import os
+import pwd
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _processes as processes
+from ansible_collections.rbee.fleet.plugins.module_utils._host import ACCOUNT
 from ansible_collections.rbee.fleet.plugins.module_utils._service import RUNNING, STOPPED, ServiceState
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import QUEEN
+from ansible_collections.rbee.fleet.plugins.module_utils._target import queens_account
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import unit_name
 
 
@@ -30,7 +34,9 @@ def states(prefix: str, components: t.Iterable[str]) -> dict[str, ServiceState]:
         for child, environ in programs.items()
         if environ and "SUPERVISOR_PROCESS_NAME" in environ
     }
-    unknown = None in programs.values()
+    hidden = [child for child, environ in programs.items() if environ is None]
+    running.update({unit_name(QUEEN): child for child in hidden if _is_queens(child)})
+    unknown = any(child not in running.values() for child in hidden)
     found = {}
     for name in names:
         child = running.get(unit_name(name))
@@ -44,6 +50,13 @@ def states(prefix: str, components: t.Iterable[str]) -> dict[str, ServiceState]:
             result = "" if pid else "supervisord is not running"
             found[name] = ServiceState(sub=STOPPED, enabled=enabled, result=result)
     return found
+
+
+def _is_queens(pid: int) -> bool:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid == pwd.getpwnam(queens_account(ACCOUNT)).pw_uid
+    except (OSError, KeyError):
+        return False
 
 
 def _supervisord(root: str) -> int:

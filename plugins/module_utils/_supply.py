@@ -37,10 +37,21 @@ KEPT = 24 * 3600  # seconds that files stay which a run brought and did not come
 
 
 class Supply:
-    """What the controller brings to one host. fetch: who fetches. supplies: what it has brought, by id of the need."""
+    """What the controller brings to one host. fetch: who fetches. supplies: what it has brought, by id of the need.
 
-    def __init__(self, layout: Layout, fetch: str, platform: str, supplies: t.Mapping[str, t.Sequence[Item]]) -> None:
+    python: an interpreter that may not be here yet.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        fetch: str,
+        platform: str,
+        supplies: t.Mapping[str, t.Sequence[Item]],
+        python: t.Optional[_interpreter.Interpreter] = None,
+    ) -> None:
         self._folder, self._fetch, self._platform, self._supplies = layout.brought, fetch, platform, supplies
+        self._python = python
 
     def lacking(self, source: Source, interpreter: str) -> list[Need]:
         """What a source needs from the controller and what is not here. interpreter: path, for an environment."""
@@ -67,7 +78,8 @@ class Supply:
     def _need(self, part: Source, interpreter: str) -> Need:
         if part.kind != ENVIRONMENT:
             return Need(part)
-        found = _interpreter.ask_interpreter(interpreter)
+        coming = self._python is not None and interpreter == self._python.path
+        found = self._python if coming else _interpreter.ask_interpreter(interpreter)
         if found is None:
             raise SourceError(f"{interpreter} does not run any more; run again")
         return Need(part, self._platform, found.version, glibc_version())

@@ -25,7 +25,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._drift import Drift, drift_of, drift_of_extra, drift_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._extra import Extra, observed
-from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import SUPERVISOR, plan_of_host
+from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import PYTHON, SUPERVISOR, plan_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need, is_brought
@@ -60,7 +60,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._service import Service
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Spec, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
-from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
+from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply, glibc_version
 from ansible_collections.rbee.fleet.plugins.module_utils._target import (
     DESCRIPTION,
     Build,
@@ -75,7 +75,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import MARK
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
-from ansible_collections.rbee.fleet.plugins.module_utils._versions import is_older
+from ansible_collections.rbee.fleet.plugins.module_utils._versions import in_range, is_older
 
 MINIMUM_PYTHON = ">=3.9"
 PROBE_TIMEOUT = 2.0  # seconds for one look at a component that is running
@@ -90,6 +90,7 @@ class Survey:
     tools: those that may be needed, resolved. receipts: what shall be recorded of each component. host_plan: steps
     before any component's. standing: of a request that may stage. staged: the plans bring things and switch nothing.
     drift: how each component differs from what is declared. What is extra has a receipt and a plan, and no target.
+    python: what the tool of that name is, or will be, where environments may be built on it.
     """
 
     layout: Layout
@@ -105,6 +106,7 @@ class Survey:
     standing: t.Optional[t.Mapping[str, t.Any]] = None
     staged: bool = False
     drift: t.Mapping[str, tuple[Drift, ...]] = dataclasses.field(default_factory=dict)
+    python: t.Optional[_interpreter.Interpreter] = None
 
     @property
     def changes(self) -> bool:
@@ -120,18 +122,24 @@ def survey(request: Request) -> Survey:
     """Raises ServiceError or HostError when the host cannot be looked at as a whole."""
     layout = Layout(request.prefix)
     facts = _host.facts(request.scope, _python(request.scope), _bundle.digests())
-    tools = {name: _resolve(tool, facts, layout, None) for name, tool in request.tools.items() if name != HUGGINGFACE}
+    python = _python_tool(request, facts, layout)
+    own = python[1] if python else None
+    tools = {PYTHON: python[0]} if python else {}
+    for name, tool in request.tools.items():
+        if name not in (HUGGINGFACE, PYTHON):
+            tools[name] = _resolve(tool, facts, layout, None, own)
     environment = tools[SUPERVISOR].path if SUPERVISOR in tools else ""
     manager = _manager.detect(request.scope, request.prefix, environment)
     if request.state == ABSENT:
         return _survey_absent(request, layout, facts, manager, tools)
 
     faults: dict[str, str] = {}
+    extra = Extra(request, layout, manager, receipts_on(layout) if request.extra != IGNORE else {})
     if request.state == PRESENT:
-        targets = _targets(request, layout, facts, manager, tools, faults)
+        leaving = [name for name, plan in extra.plans.items() if plan.steps]
+        targets = _targets(request, layout, facts, manager, tools, faults, leaving, own)
     else:
         targets = _recorded_targets(request, layout, faults)
-    extra = Extra(request, layout, manager, receipts_on(layout) if request.extra != IGNORE else {})
     states = manager.states([name for name, target in targets.items() if target.has_service])
     trees: dict[str, str] = {}
     seen: dict[str, Observed] = {}
@@ -177,7 +185,16 @@ def survey(request: Request) -> Survey:
         plans = {name: staged(plan, targets[name], seen[name], request.force) for name, plan in plans.items()}
     sources = [targets[name].build.source for name, plan in plans.items() if plan.has(FETCH)]
     serves = any(plans[name].steps for name in plans if targets[name].has_service)
-    host_plan = plan_of_host(request, layout, facts, manager, tools, sources, serves) if plans else Plan(HOST)
+    host_plan = Plan(HOST)
+    if plans:
+        asked_for = [
+            target
+            for name, target in targets.items()
+            if name in plans and request.state == PRESENT and request.asks_for(name, target.spec.kind)
+        ]
+        below = {target.build.interpreter for target in asked_for}
+        accounts = {account_of(target.spec, facts.account) for target in asked_for if target.has_service} - {""}
+        host_plan = plan_of_host(request, layout, facts, manager, tools, sources, serves, below, accounts)
     kinds = {spec.name: spec.kind for spec in request.specs}
     asked = {name: fault for name, fault in faults.items() if request.asks_for(name, kinds.get(name, ""))}
     coming = {name: receipt for name, receipt in receipts.items() if plans[name].steps}
@@ -191,13 +208,13 @@ def survey(request: Request) -> Survey:
     if request.state == PRESENT:
         drift[HOST] = drift_of_host(host_plan, drift.values())
     return Survey(
-        layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan, stands, is_staged, drift
+        layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan, stands, is_staged, drift, own
     )
 
 
 def supply_of(found: Survey, request: Request) -> Supply:
     """What the controller brings for this."""
-    return Supply(found.layout, request.fetch, found.facts.platform, request.supplies)
+    return Supply(found.layout, request.fetch, found.facts.platform, request.supplies, found.python)
 
 
 def needs_of(found: Survey, request: Request) -> list[Need]:
@@ -216,17 +233,19 @@ def _targets(
     manager: ServiceManager,
     tools: dict[str, Build],
     faults: dict[str, str],
+    leaving: t.Collection[str],
+    python: t.Optional[_interpreter.Interpreter],
 ) -> dict[str, Target]:
     targets: dict[str, Target] = {}
-    places = _placing.Places(request, layout)
+    places = _placing.Places(request, layout, leaving)
     # Models first: what serves one needs to know where it lies.
     for spec in sorted(request.specs, key=lambda spec: spec.kind != MODEL):
         try:
-            build = _resolve(spec, facts, layout, _store.read_json(layout.receipt(spec.name)))
+            build = _resolve(spec, facts, layout, _store.read_json(layout.receipt(spec.name)), python)
             by_host = build.source.kind == HUGGINGFACE and not is_brought(build.source, request.fetch)
             if by_host and HUGGINGFACE not in tools:
                 # Not earlier: a host whose Python is too old for it lacks such models, and nothing else.
-                tools[HUGGINGFACE] = _resolve(request.tools[HUGGINGFACE], facts, layout, None)
+                tools[HUGGINGFACE] = _resolve(request.tools[HUGGINGFACE], facts, layout, None, python)
             lacks = next((model for model in models_of(spec) if model in faults), "")
             if lacks:
                 raise TargetError(f"its model {lacks}: {faults[lacks]}")
@@ -252,12 +271,19 @@ def _recorded_targets(request: Request, layout: Layout, faults: dict[str, str]) 
     return {name: target for name, target in targets.items() if target.has_service}
 
 
-def _resolve(spec: Spec, facts: HostFacts, layout: Layout, receipt: t.Optional[t.Mapping[str, t.Any]]) -> Build:
+def _resolve(
+    spec: Spec,
+    facts: HostFacts,
+    layout: Layout,
+    receipt: t.Optional[t.Mapping[str, t.Any]],
+    python: t.Optional[_interpreter.Interpreter],
+) -> Build:
+    """python: for an environment that no Python of the host fits."""
     variant, source = choose(spec, facts)
     interpreter = ""
     if source.env:
         known = str((receipt or {}).get("interpreter", ""))
-        interpreter = _find_interpreter(source.env.requires, known, facts)
+        interpreter = _find_interpreter(source.env.requires, known, facts, python)
     build = build_of(spec, variant, source, interpreter, facts, layout)
     return _models_here.kept(spec, build, receipt) if receipt and source.kind == HUGGINGFACE else build
 
@@ -410,7 +436,34 @@ def _python(scope: str) -> str:
     return _interpreter.find_interpreter(MINIMUM_PYTHON, for_service=scope == SYSTEM).path
 
 
-def _find_interpreter(requires: str, known: str, facts: HostFacts) -> str:
-    """The interpreter of the last install while it fits, so that a newer Python beside it rebuilds nothing."""
+def _python_tool(
+    request: Request, facts: HostFacts, layout: Layout
+) -> t.Optional[tuple[Build, _interpreter.Interpreter]]:
+    """The Python that can be brought to this host, whether or not it is here; None where there is none that runs."""
+    tool = request.tools.get(PYTHON)
+    if tool is None or not glibc_version():
+        return None
+    try:
+        variant, source = choose(tool, facts)
+    except TargetError:
+        return None  # for platforms that the catalog does not have
+    build = build_of(tool, variant, source, "", facts, layout)
+    program = "python" + ".".join(tool.version.split(".")[:2])
+    return build, _interpreter.Interpreter(os.path.join(build.path, "bin", program), tool.version)
+
+
+def _find_interpreter(requires: str, known: str, facts: HostFacts, python: t.Optional[_interpreter.Interpreter]) -> str:
+    """The interpreter of the last install while it fits, so that a newer Python beside it rebuilds nothing.
+
+    python: that can be brought, for want of one on the host.
+    """
+    fits = python is not None and in_range(python.version, requires)
+    if python and fits and known == python.path:
+        return known
     candidates = [known, *_interpreter.host_candidates()] if known else None
-    return _interpreter.find_interpreter(requires, candidates, for_service=facts.scope == SYSTEM).path
+    try:
+        return _interpreter.find_interpreter(requires, candidates, for_service=facts.scope == SYSTEM).path
+    except _interpreter.NoInterpreter:
+        if python and fits:
+            return python.path
+        raise

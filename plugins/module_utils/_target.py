@@ -17,6 +17,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._digest import digest
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import (
     ANY_PLATFORM,
+    QUEEN,
     File,
     Health,
     Source,
@@ -42,7 +43,8 @@ class HostFacts:
     platform: for example ``linux-x86_64``. devices: of ``nvidia``, ``amd``, ``intel``, ``vulkan``.
     asleep: the kinds of which there is a card without a driver.
     python: absolute path of the host's interpreter. bundled: digest of each thing the node library can build.
-    account: the service user, empty for the user that runs us. groups: supplementary groups that exist here.
+    account: the service user of all but the queen, empty for the user that runs us. groups: supplementary groups that
+    exist here.
     programs: folder of the PATH in which programs are linked.
     """
 
@@ -221,7 +223,7 @@ def target_of(
     missing = sorted(set(models_of(spec)) - set(models))
     if missing and not spec.idle:
         raise TargetError(f"serves model {missing[0]!r}, which is not among the components of this host")
-    values = placeholders(spec, build, host, layout, models.get(spec.model))
+    values = placeholders(spec, build, host, layout, models)
     health = dataclasses.replace(spec.health, path=fill(spec.health.path, values))
     spec = dataclasses.replace(spec, health=health)
     wanted = {*spec.secret_env.values(), *(file.secret for file in spec.files if file.secret)}
@@ -249,7 +251,11 @@ def target_of(
     return Target(spec, build, generation, contents, links)
 
 
-def placeholders(spec: Spec, build: Build, host: HostFacts, layout: Layout, model: Build | None) -> t.Mapping[str, str]:
+def placeholders(
+    spec: Spec, build: Build, host: HostFacts, layout: Layout, models: t.Mapping[str, Build]
+) -> t.Mapping[str, str]:
+    served = models_of(spec)
+    model = models.get(served[0]) if len(served) == 1 else None
     return {
         "release": build.path,
         "files": posixpath.join(layout.current(spec.name), "files"),
@@ -258,7 +264,7 @@ def placeholders(spec: Spec, build: Build, host: HostFacts, layout: Layout, mode
         "python": host.python,
         "address": spec.address,
         "port": str(spec.port),
-        "model": spec.served_name or spec.model,
+        "model": spec.served_name or spec.model or (spec.models[served[0]] if model else ""),
         "model_path": model_path(model) if model else "",
     }
 
@@ -367,6 +373,15 @@ def definition_of(spec: Spec, host: HostFacts, layout: Layout) -> ServiceDefinit
 def account_of(spec: Spec, account: str) -> str:
     """The user that a component runs as and that its data belongs to, empty for the user that runs us.
 
-    account: the service user. What runs as root must not read what others may write.
+    account: the service user. What runs as root must not read what others may write. The queen has a user of her own,
+    since processes of one user can read each other's files and memory: hers hold the key, and workers run what they
+    are sent.
     """
-    return "" if spec.service.privileged else account
+    if not account or spec.service.privileged:
+        return ""
+    return queens_account(account) if spec.kind == QUEEN else account
+
+
+def queens_account(account: str) -> str:
+    """Her user. account: the service user."""
+    return f"{account}-{QUEEN}"

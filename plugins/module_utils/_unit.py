@@ -47,7 +47,6 @@ class ServiceDefinition:
     data_dir: writable folder, working directory and HOME. stop_timeout: seconds from SIGTERM to SIGKILL.
     reload_signal: signal without ``SIG``, empty when it cannot reload. capabilities: ambient, system scope only.
     nofile: descriptor limit, 0 for the default. devices: uses GPU device nodes. scope: ``system`` or ``user``.
-    allow: addresses or networks it may exchange packets with besides loopback; empty means any.
     privileged: no account of its own and no sandbox; without HOME, so that it has that of its user.
     schedule, spread: as in a specification, seconds.
     """
@@ -68,7 +67,6 @@ class ServiceDefinition:
     nofile: int = 0
     devices: bool = False
     scope: str = "system"
-    allow: tuple[str, ...] = ()
     privileged: bool = False
     schedule: int = 0
     spread: int = 0
@@ -161,15 +159,13 @@ def _system_only(defn: ServiceDefinition) -> list[tuple[str, str]]:
         lines.append(("AmbientCapabilities", " ".join(defn.capabilities)))
     paths = (defn.prefix, defn.start, defn.data_dir)
     at_home = any(path == home or path.startswith(home + "/") for path in paths for home in _HOMES)
-    lines += [
+    return [
+        *lines,
         ("ProtectSystem", "strict"),
         ("ReadWritePaths", _word(defn.data_dir)),
         ("ProtectHome", "read-only" if at_home else "yes"),
         ("PrivateTmp", "yes"),
     ]
-    if defn.allow:
-        lines += [("IPAddressDeny", "any"), ("IPAddressAllow", " ".join(["localhost", *defn.allow]))]
-    return lines
 
 
 def supervisor_program(defn: ServiceDefinition, log_dir: str) -> str:

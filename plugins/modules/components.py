@@ -42,7 +42,7 @@ options:
     elements: dict
     default: []
   tools:
-    description: Specifications of the tools a host may need, C(uv), C(supervisor) and C(huggingface)
+    description: Specifications of the tools a host may need, C(python), C(uv), C(supervisor) and C(huggingface)
       (C(rbee_tools)).
     type: list
     elements: dict

@@ -87,7 +87,7 @@ options:
     type: int
     default: 600
 notes:
-  - Needs Python 3.9 and its standard library on the host; Python 3.10 for models of Hugging Face.
+  - Needs Python 3.9 and its standard library on the host, and nothing else.
   - M(rbee.fleet.components_info) tells which models a host has, their size, and what serves them.
 seealso:
   - module: rbee.fleet.components

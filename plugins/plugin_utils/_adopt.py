@@ -38,10 +38,12 @@ class Adoption:
         found: t.Mapping[str, t.Iterable[Component]],
         departed: t.Mapping[str, Departed],
         declares_models: bool = True,
+        only_temporary: t.Mapping[str, Table] | None = None,
     ) -> None:
         """found: the components of each host of the fleet. departed: by alias.
 
         declares_models: whether there is a models.conf; without one, hives list repositories of Hugging Face.
+        only_temporary: the tables of models that only the file of what is temporary has, by name.
         """
         self._fleet, self._catalog, self._declares_models = fleet, catalog, declares_models
         self.notes: list[str] = []
@@ -58,9 +60,12 @@ class Adoption:
         models, listed = self._models(
             [(host, item) for host, items in found.items() if host in hives for item in items if is_left(item)]
         )
-        self.change = Change(
-            hives=tuple(table for table in tables if table), workers=workers, models=models, listed=listed
-        )
+        hive_tables = tuple(table for table in tables if table)
+        named = set().union(*listed.values(), *(table.get("models", ()) for table in hive_tables))
+        for entries in (*workers.values(), *(table.get("workers", ()) for table in hive_tables)):
+            named |= {entry["model"] for entry in entries if isinstance(entry, dict) and "model" in entry}
+        models += tuple(table for name, table in (only_temporary or {}).items() if name in named)
+        self.change = Change(hives=hive_tables, workers=workers, models=models, listed=listed)
 
     def _models(self, left: t.Iterable[tuple[str, Component]]) -> tuple[tuple[Table, ...], dict[str, tuple[str, ...]]]:
         """The models to declare, and those to list at hives. left: with the alias of the hive that has it."""

@@ -9,10 +9,13 @@ import json
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import human
+from ansible_collections.rbee.fleet.plugins.module_utils._verdict import IDLE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fitting import Needed, Place
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import suggestion
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import serves
 
 MODELS, LOAD = "/v1/models", "/v1/load"
 NAMES = ("prompt", "model", "system", "max_tokens", "temperature", "file", "rbee_serve", "rbee_result_file")
@@ -58,12 +61,21 @@ def is_up(model: str, answer: Answer) -> bool:
     return any(found) or not found
 
 
-def serving(model: str, fleet: _fleet.Fleet) -> dict[str, t.Any]:
+def serving(
+    model: str, fleet: _fleet.Fleet, catalog: Catalog, states: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, t.Any]:
     """The temporary worker that was to serve the model, in variables of a one-off; none where there is none.
 
-    Raises ChatError where the files declare one.
+    states: by hive, what its agent says. A worker that was given no model, and is idle since its build cannot serve
+    several, is none that was to. Raises ChatError where the files declare one.
     """
-    found = [(hive, worker) for hive in fleet.hives for worker in hive.workers if worker.model == model]
+    found = [
+        (hive, worker)
+        for hive in fleet.hives
+        for worker in hive.workers
+        if model in serves(fleet, hive, worker, catalog)
+        if worker.model or not _is_idle(worker.name, states.get(hive.alias))
+    ]
     for hive, worker in found:
         if worker.temporary:
             return {"hive": hive.alias, "type": worker.type, "name": worker.name}
@@ -71,6 +83,10 @@ def serving(model: str, fleet: _fleet.Fleet) -> dict[str, t.Any]:
         where = " and ".join(f"{worker.name} of {hive.alias}" for hive, worker in found)
         raise ChatError(f"{model} is declared to be served by {where}, and is not; see rbee.fleet.status and install")
     return {}
+
+
+def _is_idle(worker: str, state: t.Mapping[str, t.Any] | None) -> bool:
+    return any(one["name"] == worker and one["state"] == IDLE for one in (state or {}).get("components", ()))
 
 
 def chosen(wanted: str, served: t.Sequence[str]) -> str:

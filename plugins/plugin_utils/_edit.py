@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _toml
 from ansible_collections.rbee.fleet.plugins.plugin_utils._config import HIVES, MODELS
 from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import NAMES, entry_name
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml_text import pairs, value
 
 try:
     import tomlkit
@@ -64,6 +65,8 @@ class _Text:
 
 def edited(texts: t.Mapping[str, str], change: Change) -> dict[str, str]:
     """The new text of the files that change, by name. texts: of those that are there. Raises EditError, ConfigError."""
+    if change == Change():
+        return {}
     if MISSING:
         raise EditError(f"{MISSING}; install it: pip install tomlkit")
     new = {name: _Text(texts.get(name, "")) for name in FILES.values()}
@@ -76,11 +79,6 @@ def edited(texts: t.Mapping[str, str], change: Change) -> dict[str, str]:
             for one in inside:
                 new[HIVES].body = _inside(new[HIVES].body, alias, key, one, change.present)
     return {name: str(text) for name, text in new.items() if str(text) != texts.get(name, "")}
-
-
-def rendered(table: Table) -> str:
-    """A table's keys in TOML, one a line."""
-    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in table.items())
 
 
 # Tables
@@ -98,11 +96,11 @@ def _with_table(text: str, kind: str, entry: Table) -> str:
             )
     if (kind,) in _parse(text, FILES[kind]).spans:  # all in one array
         document = _faithful(text, FILES[kind])
-        document[kind].append(tomlkit.value(_value(entry)))
+        document[kind].append(tomlkit.value(value(entry)))
         new = document.as_string()
     else:
         start = text if text.endswith("\n") or not text else text + "\n"
-        new = f"{start}{chr(10) if start else ''}[[{kind}]]\n{rendered(entry)}"
+        new = f"{start}{chr(10) if start else ''}[[{kind}]]\n{pairs(entry)}"
     return _checked(new, kind, [*tables, entry])
 
 
@@ -165,7 +163,7 @@ def _inside(text: str, alias: str, key: str, worker: str | Table, present: bool)
         own = [span[1] for known, span in document.spans.items() if known[:2] == path[:2] and len(known) == 3]
         where = text.find("\n", max(own)) + 1
         before = text[:where] if where else text + "\n"
-        new = f"{before}{key} = {_value([_short(worker)])}\n{text[where:] if where else ''}"
+        new = f"{before}{key} = {value([_short(worker)])}\n{text[where:] if where else ''}"
     return _checked(new, "hive", [*hives[:index], {**hives[index], key: wanted}, *hives[index + 1 :]])
 
 
@@ -174,7 +172,7 @@ def _in_array(pair: str, at: int | None, worker: str | Table) -> str:
     document = _tomlkit(pair, HIVES)
     workers: t.Any = next(iter(document.values()))
     if at is None:
-        workers.append(tomlkit.value(_value(_short(worker))))
+        workers.append(tomlkit.value(value(_short(worker))))
     else:
         del workers[at]
     return str(document.as_string())
@@ -187,11 +185,11 @@ def _in_document(text: str, index: int, key: str, at: int | None, worker: str | 
     if at is not None:
         del hive[key][at]
     elif key not in hive:
-        hive[key] = tomlkit.value(_value([_short(worker)]))
+        hive[key] = tomlkit.value(value([_short(worker)]))
     elif isinstance(hive[key], tomlkit.items.AoT):
         hive[key].append(tomlkit.item(_full(worker)))
     else:
-        hive[key].append(tomlkit.value(_value(_short(worker))))
+        hive[key].append(tomlkit.value(value(_short(worker))))
     return str(document.as_string())
 
 
@@ -206,19 +204,6 @@ def _short(worker: str | Table) -> str | Table:
 
 
 # TOML
-
-
-def _key(key: str) -> str:
-    return str(tomlkit.key(key).as_string())
-
-
-def _value(value: t.Any) -> str:
-    """A value on one line, with the spaces that people write."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return str(tomlkit.item(value).as_string())
 
 
 def _parse(text: str, name: str) -> _toml.Document:

@@ -18,7 +18,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, WOR
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._hub_offer import SAFETENSORS
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_component
 
 OVERHEAD, OVERHEAD_BYTES = 1.15, 512 * 1024**2  # of memory, beside the weights
 WHOLE_GPU = 0.9  # the share of a GPU that an engine which takes it as a whole reserves, as vLLM does

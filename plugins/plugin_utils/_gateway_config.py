@@ -12,6 +12,7 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_errors import 
     GENERATED,
     GENERATED_HIVE,
     generated,
+    perhaps_served,
     refuse,
 )
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import (
@@ -223,10 +224,12 @@ def _frontend(gateway: Gateway) -> str:
 
 def _model(gateway: Gateway, model: str) -> str:
     lines = ["balance leastconn"]
-    for worker in gateway.workers:
-        if model in worker.models:
-            name = f"{slug(worker.hive)}:{slug(worker.name)}"
-            lines.append(f"server {name} {endpoint(worker.address, worker.port)} track {worker.backend}/worker")
+    serving = [worker for worker in gateway.workers if model in worker.models]
+    for worker in serving:
+        name = f"{slug(worker.hive)}:{slug(worker.name)}"
+        lines.append(f"server {name} {endpoint(worker.address, worker.port)} track {worker.backend}/worker")
+    if all(worker.perhaps for worker in serving):
+        lines += generated(perhaps_served([worker.path for worker in serving]))
     return _section(f"backend {model_backend(model)}", lines)
 
 
@@ -239,7 +242,7 @@ def _worker(worker: GatewayWorker) -> str:
             "http-check expect status 200",
         ]
     server = f"server worker {endpoint(worker.address, worker.port)} check"
-    if worker.models and worker.agent_port:
+    if worker.agent_port:
         lines.append("# The hive's agent answers ready or drain; while it is down, the worker stays as it was.")
         server += f' agent-check agent-port {worker.agent_port} agent-inter 500ms agent-send "{worker.name}\\n"'
     lines.append(server)

@@ -42,6 +42,13 @@ def unknown_model(models: t.Sequence[str]) -> str:
     return template.replace("ASKED", "%[var(txn.model),bytes(0,200),json(utf8s)]", 1)
 
 
+def perhaps_served(workers: t.Sequence[str]) -> dict[int, tuple[str, str]]:
+    """What differs where nobody serves a model but workers that can do so in some builds only."""
+    who = " and ".join(workers)
+    hint = f"{who} serves it on demand, if the build there can; rbee.fleet.status tells."
+    return {503: (GENERATED[503][0], f"No worker that could answer this is up. {hint}")}
+
+
 def refuse(status: int, code: str, message: str, condition: str, param: str | None = None, header: str = "") -> str:
     """A rule that answers with an error; ``header`` is a name and a value."""
     body = quoted(error(status, code, message, param))

@@ -39,6 +39,7 @@ class GatewayWorker:
     models: names that clients may ask for; none for a worker that is reached by its own name only.
     health_path: answers 200 when the worker is ready; empty means that an accepted connection is enough.
     agent_port: where the hive's agent tells, at the same address, whether the worker is to get requests; 0 for nowhere.
+    perhaps: whether it serves them only where its hive takes a build that can serve several.
     """
 
     hive: str
@@ -49,6 +50,7 @@ class GatewayWorker:
     models: tuple[str, ...] = ()
     health_path: str = ""
     agent_port: int = 0
+    perhaps: bool = False
 
     @property
     def path(self) -> str:

@@ -19,7 +19,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._versions import is_old
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Fleet, Model
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import TOOLS, model_source
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_source
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import TOOLS
 
 if t.TYPE_CHECKING:
     from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import RemoteFile
@@ -152,8 +153,8 @@ def _has_something_to_pin(entry: Entry) -> bool:
 
 
 def hub_models(fleet: Fleet) -> tuple[Model, ...]:
-    """The models of Hugging Face that are on some hive."""
-    wanted = {name for hive in fleet.hives for name in hive.models}
+    """The models of Hugging Face that are on some hive, or that wait to be brought to one by hand."""
+    wanted = {name for hive in fleet.hives for name in hive.models} | {one.name for one in fleet.models if one.hives}
     return tuple(model for model in fleet.models if model.name in wanted and model.source == _keys.HUGGINGFACE)
 
 

@@ -13,7 +13,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import HIVE, MODE
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet, _given, _keys, _starter
 from ansible_collections.rbee.fleet.plugins.plugin_utils._adopt import entry_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
-from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate_engine import Declared, Taken, declared
+from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate_engine import Proposal, Taken, proposed
 from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate_fleet import (
     Installed,
     Looked,
@@ -22,17 +22,20 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._migrate_fleet import (
     hive_alias,
     named,
 )
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml_text import value
 
 _ONE_LINE = 100
+_TEMPORARY = "it was installed as temporary"
 
 
 @dataclasses.dataclass
 class Hive:
-    """One ``[[hive]]`` on its way. table: without workers and models."""
+    """One ``[[hive]]`` on its way. table: without workers and models. reason: why all of it is only a comment."""
 
     table: Table
-    workers: list[Declared]
+    workers: list[Proposal]
     models: list[str]
+    reason: str = ""
 
 
 class Migration:
@@ -79,7 +82,8 @@ class Migration:
             }
             table = {key: item for key, item in (table | own).items() if item is not None}
             self._compare_register(machine.alias, alias, table)
-        workers = [self._worker(look, receipt) for receipt in found.of(machine.alias, WORKER)]
+        own_reason = "" if agent.get("temporary") else _TEMPORARY  # in a comment, another one would be in the way
+        workers = [self._worker(look, receipt, own_reason) for receipt in found.of(machine.alias, WORKER)]
         workers.sort(key=lambda worker: "port" in worker.table)  # of several of a type, only the first may have none
         queen = found.queen_receipt.get("port", 0) if found.queen == machine.alias else 0
         ports = (table.get("hive_port", _fleet.Hive.hive_port), queen)
@@ -91,7 +95,11 @@ class Migration:
         workers += [self._engine(look, engine, taken, shared) for engine in look.engines]
         served = {worker.table.get("model") for worker in workers if not worker.reason}
         own_models = [_model_of(receipt)["name"] for receipt in found.of(machine.alias, MODEL)]
-        return Hive(table, workers, [name for name in own_models if name not in served])
+        reason = ""
+        if agent.get("temporary"):
+            reason = f"the hive is installed and not declared, since {_TEMPORARY}"
+            self.notes.append(f"{machine.alias}: {reason}")
+        return Hive(table, workers, [name for name in own_models if name not in served], reason)
 
     def _compare_register(self, machine: str, alias: str, table: Table) -> None:
         known = self._found.queen_receipt.get("register", {}).get(alias)
@@ -101,10 +109,11 @@ class Migration:
         if differing:
             self.notes.append(f"{machine}: the queen knows another {', '.join(differing)} of it; install corrects that")
 
-    def _worker(self, look: Looked, receipt: Receipt) -> Declared:
+    def _worker(self, look: Looked, receipt: Receipt, of_temporary: str) -> Proposal:
+        """of_temporary: why one that is temporary is not declared, or an empty string."""
         entry, reason = entry_of({"declared": {"type": receipt.get("type")}, **receipt}, self._catalog)
         if receipt.get("temporary"):
-            reason = reason or "it was installed as temporary"
+            reason = reason or of_temporary
         elif entry.get("model") and entry["model"] not in self._models:
             reason = reason or f"its model {entry['model']} is not installed"
         if reason:
@@ -113,11 +122,11 @@ class Migration:
             )
             reason = f"{receipt['name']} is installed and not declared, since {reason}{hint}"
             self.notes.append(f"{look.machine.alias}: {reason}")
-        return Declared(entry, reason)
+        return Proposal(entry, reason)
 
-    def _engine(self, look: Looked, engine: t.Mapping[str, t.Any], taken: Taken, shared: t.Sequence[int]) -> Declared:
+    def _engine(self, look: Looked, engine: t.Mapping[str, t.Any], taken: Taken, shared: t.Sequence[int]) -> Proposal:
         alias = look.machine.alias
-        found = declared(engine, self._catalog, taken, shared)
+        found = proposed(engine, self._catalog, taken, shared)
         if found.reason:
             reason = f"{named(engine)} is not declared, since {found.reason}"
             self.notes.append(f"{alias}: {reason}")
@@ -182,12 +191,18 @@ def _keys_of(table: Table) -> str:
 
 
 def _hive_text(hive: Hive) -> str:
-    models = [f"models = {_starter.value(hive.models)}"] if hive.models else []
-    return _starter.entry("hive", hive.table, [*_workers_text(hive.workers), *models])
+    models = [f"models = {value(hive.models)}"] if hive.models else []
+    text = _starter.entry("hive", hive.table, [*_workers_text(hive.workers), *models])
+    return _as_comment(f"{hive.table['alias']}: {hive.reason}.", text) if hive.reason else text
 
 
-def _workers_text(workers: t.Sequence[Declared]) -> list[str]:
-    short = [_starter.value(_short(worker.table)) for worker in workers]
+def _as_comment(why: str, text: str) -> str:
+    """An entry that is not in force; without the marks at the beginnings of its lines it would be."""
+    return "\n".join([_starter.comment(why), *(f"#{line}" for line in text.splitlines())])
+
+
+def _workers_text(workers: t.Sequence[Proposal]) -> list[str]:
+    short = [value(_short(worker.table)) for worker in workers]
     line = f"workers = [{', '.join(short)}]"
     if len(line) <= _ONE_LINE and not any(worker.reason for worker in workers):
         return [line] if workers else []
@@ -216,5 +231,4 @@ def _unsure_text(unsure: tuple[str, Table]) -> str:
     """A model as a comment."""
     why, table = unsure
     how = _HOW.get(str(table.get("source")), "Take the # away together with that of the worker in hives.conf.")
-    lines = [f"#{line}" for line in _starter.entry("model", table).splitlines()]
-    return "\n".join([_starter.comment(f"{why} {how}".rstrip()), *lines])
+    return _as_comment(f"{why} {how}".rstrip(), _starter.entry("model", table))

@@ -18,7 +18,7 @@ _STORE = {"ollama": "its models are in a store of its own, and have to be pulled
 
 
 @dataclasses.dataclass(frozen=True)
-class Declared:
+class Proposal:
     """An entry of a hive's ``workers``, with the table of its model where that has to be declared, too.
 
     reason: why both are only comments in the files; empty when they are in force.
@@ -42,13 +42,13 @@ class Taken:
             self.gpus |= set(map(str, worker.get("gpus", ())))
 
 
-def declared(engine: Engine, catalog: Catalog, taken: Taken, shared: t.Collection[int] = ()) -> Declared:
+def proposed(engine: Engine, catalog: Catalog, taken: Taken, shared: t.Collection[int] = ()) -> Proposal:
     """The entry of an engine; what it takes is noted in *taken*. shared: GPUs that several engines of the host use."""
     kind = str(engine["type"])
     entry = catalog.get(kind)
     if entry is None or entry.kind != "worker":
         table = {"type": kind, "port": engine["port"]}
-        return Declared(table, f"the catalog has no worker type {kind!r}; docs/catalog.md says how to add one")
+        return Proposal(table, f"the catalog has no worker type {kind!r}; docs/catalog.md says how to add one")
     model, reason = _model(engine, entry)
     name = kind if kind not in taken.names else f"{kind}-{engine['port']}"
     second = name != kind
@@ -71,11 +71,11 @@ def declared(engine: Engine, catalog: Catalog, taken: Taken, shared: t.Collectio
     elif not reason and (engine["port"] in taken.ports or name in taken.names):
         reason = f"port {engine['port']} is that of another component of the hive"
     if reason:
-        return Declared(table, reason, model=model)
+        return Proposal(table, reason, model=model)
     taken.ports.add(engine["port"])
     taken.names.add(name)
     taken.gpus |= set(map(str, gpus or ()))
-    return Declared(table, "", (*notes, *_notes(engine, entry, model)), model)
+    return Proposal(table, "", (*notes, *_notes(engine, entry, model)), model)
 
 
 def _model(engine: Engine, entry: Entry) -> tuple[Table | None, str]:
@@ -84,7 +84,7 @@ def _model(engine: Engine, entry: Entry) -> tuple[Table | None, str]:
     if entry.model == "none":
         return None, ""
     if origin is None:
-        return None, f"it serves {_on_demand(engine)}; name one of them here" if entry.model == "required" else ""
+        return None, _without_model(engine, entry)
     if origin["path"]:
         name = origin["path"].rstrip("/").rpartition("/")[2]
         table = {"name": name.removesuffix(".gguf"), "source": "file", "path": name, "sha256": "0" * 64}
@@ -100,6 +100,16 @@ def _model(engine: Engine, entry: Entry) -> tuple[Table | None, str]:
         model |= {"source": "huggingface", "file": "FILE.gguf"}
         return model, f"its command line does not say which file of {origin['repository']}{quantisation} it serves"
     return model, ""
+
+
+def _without_model(engine: Engine, entry: Entry) -> str:
+    """Why an engine that was started without a model cannot be declared, or an empty string."""
+    if entry.model != "required":
+        return ""
+    ways = ["name one of them here"]
+    if any(entry.models_commands(entry.latest).values()):
+        ways.append("to have it serve several again, list them in models.conf and in models of the hive")
+    return f"it serves {_on_demand(engine)}; {'; '.join(ways)}"
 
 
 def _on_demand(engine: Engine) -> str:

@@ -135,18 +135,20 @@ def _complete(found: Installed, without: t.Collection[str]) -> Installed:
         raise MigrateError(
             f"the queen of fleet {found.name!r} is not on these machines: give hers too, or else -e without=queen"
         )
-    missing = {
+    unseen = {
         alias: entry
         for alias, entry in found.queen_receipt.get("register", {}).items()
         if alias not in hives and alias not in without
     }
+    missing = {alias: entry for alias, entry in unseen.items() if not entry.get("temporary")}
     if missing:
         ways = ", ".join(f"{alias}={reached(entry)}" for alias, entry in sorted(missing.items()))
         raise MigrateError(
             f"the queen on {found.queen} knows hives that were not looked at: give them too (hosts=…,{ways}),"
             f" or leave them out with -e without={','.join(sorted(missing))}"
         )
-    return found
+    notes = [f"{alias}: not looked at; it was installed as temporary, and is not declared" for alias in sorted(unseen)]
+    return dataclasses.replace(found, notes=(*found.notes, *notes))
 
 
 def hive_alias(found: Installed, alias: str) -> str:

@@ -17,8 +17,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import ANY_PLATFO
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fitting import Needed
 from ansible_collections.rbee.fleet.plugins.plugin_utils._hub_offer import GGUF, SAFETENSORS, Offer, offer_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils._models import fits
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import resolve_secret
 from ansible_collections.rbee.fleet.plugins.plugin_utils._wanted import models_from
 

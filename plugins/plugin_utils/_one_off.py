@@ -17,11 +17,14 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, EditError, Table
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY, entry_name
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_component
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import HIVE as A_HIVE
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import MODEL_KEYS, require
 from ansible_collections.rbee.fleet.plugins.plugin_utils._one_off_given import WORKER as A_WORKER
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_component, on_demand, resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import dotted, suggestion
+from ansible_collections.rbee.fleet.plugins.plugin_utils._temporary import models_only_there
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import serves
 
 _FIRST = ("alias", "hostname", "ssh_user", "ssh_port", "hive_port")  # of a hive, as people write it
 
@@ -72,7 +75,10 @@ def installed(
     fleet = _config.parse(texts, catalog, folder, [_Given(what, {"hive": [table], "model": list(models)}, {})])
     old = {name: _toml.parse(name, texts.get(name, "")).data for name in (*_config.FILES, TEMPORARY)}
     models = tuple(model for model in models if not _has(old, "model", model))
-    models += () if temp else _only_temporary(old, {entry.get("model", ""), *entry.get("models", ())})
+    if not temp:  # they would go with what is temporary
+        only_there = models_only_there(old[_config.MODELS], old[TEMPORARY])
+        named = [entry.get("model"), *entry.get("models", ())]
+        models += tuple(only_there[name] for name in named if name in only_there)
     wanted = Change(
         models=models, **({"hives": (entry,)} if what == A_HIVE else {"workers": {given["hive"]: (entry,)}})
     )
@@ -171,13 +177,6 @@ def _has(old: t.Mapping[str, Table], kind: str, wanted: Table) -> bool:
     return False
 
 
-def _only_temporary(old: t.Mapping[str, Table], names: t.Collection[str]) -> tuple[Table, ...]:
-    """The tables of models that would go with what is temporary."""
-    lasting = {table.get("name") for table in old[_config.MODELS].get("model", [])}
-    tables = old[TEMPORARY].get("model", [])
-    return tuple(table for table in tables if table["name"] in names and table["name"] not in lasting)
-
-
 def _existing(what: str, entry: Table, given: t.Mapping[str, t.Any], old: t.Mapping[str, Table]) -> str:
     """The file that has the entry already. Raises EditError where it differs."""
     for file in (_config.HIVES, TEMPORARY):
@@ -238,20 +237,19 @@ def _concerned(fleet: _fleet.Fleet, catalog: Catalog, alias: str) -> dict[str, t
 def _of_worker(fleet: _fleet.Fleet, catalog: Catalog, alias: str, name: str) -> dict[str, tuple[str, ...]]:
     hive = next(hive for hive in fleet.hives if hive.alias == alias)
     worker = next(worker for worker in hive.workers if worker.name == name)
-    models = [worker.model] if worker.model else list(_on_demand(fleet, hive, worker, catalog))
-    names = (HIVE, *map(model_component, models), name, *_sharing(fleet, hive, worker.model, catalog))
+    names = (
+        HIVE,
+        *map(model_component, serves(fleet, hive, worker, catalog)),
+        name,
+        *_sharing(fleet, hive, worker.model, catalog),
+    )
     return _joined({alias: names}, {fleet.queen_host: (QUEEN,)})
 
 
 def _sharing(fleet: _fleet.Fleet, hive: _fleet.Hive, model: str, catalog: Catalog) -> list[str]:
     """The workers of a hive that serve a model on demand unless a worker serves it alone."""
     alone = dataclasses.replace(hive, workers=tuple(one for one in hive.workers if one.model != model))
-    return [one.name for one in alone.workers if model in _on_demand(fleet, alone, one, catalog)]
-
-
-def _on_demand(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, catalog: Catalog) -> t.Collection[str]:
-    entry = catalog.get(worker.type, worker.version)
-    return on_demand(fleet, hive, worker, entry).values() if entry else ()
+    return [one.name for one in alone.workers if model in serves(fleet, alone, one, catalog)]
 
 
 def _joined(one: t.Mapping[str, tuple[str, ...]], other: t.Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _agents
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Question
-from ansible_collections.rbee.fleet.plugins.plugin_utils._declared import declared_of, reach_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._host_variables import reach_of, specs_of
 from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import API_KEY
 from ansible_collections.rbee.fleet.plugins.plugin_utils._secrets import resolve_secret
 
@@ -23,7 +23,7 @@ def question(task_vars: t.Any, path: str) -> Question:
     """A question to the queen of the inventory. Raises QueenError, SecretError."""
     host = str(task_vars["groups"]["rbee_queen"][0])
     variables = task_vars["hostvars"][host]
-    place = _agents.queen_of(declared_of(variables), reach_of(variables))
+    place = _agents.queen_of(specs_of(variables), reach_of(variables))
     if isinstance(place, str):
         raise QueenError(f"the queen cannot be asked from here: {place}; set bind in rbee.conf, or ask from there")
     reference = (variables.get("rbee_secrets") or {}).get(API_KEY, "")

@@ -7,29 +7,33 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import posixpath
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _spec
 from ansible_collections.rbee.fleet.plugins.module_utils._agent_request import CATALOG
-from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN, HUGGINGFACE
-from ansible_collections.rbee.fleet.plugins.module_utils._target import fill
+from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUB_TOKEN
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys
-from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import ALIAS, QUEEN_URL, Catalog, Entry
+from ansible_collections.rbee.fleet.plugins.plugin_utils._agent_catalog import catalog_of
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway import render
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_page import PAGE
-from ansible_collections.rbee.fleet.plugins.plugin_utils._models import file_name, fits
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_spec
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import (
+    component,
+    entry_of,
+    filled,
+    idle_reason,
+    on_demand,
+    values_of,
+    worker_spec,
+)
 
 API_KEY = "api_key"
-MODEL_PREFIX = "model-"
 PULL_SETTINGS = "pull.json"
-TOOLS = ("uv", "supervisor", HUGGINGFACE)
 _OF_A_CONTROLLER = frozenset(
     {"api_key", "hf_token", "hostname", "ssh_user", "ssh_port", "connection", "max_concurrent_installs", "ssh_timeout"}
 )
-
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip", ".whl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,41 +76,9 @@ def hive_specs(
     specs += [queen] if queen else []
     specs.append(_agent(fleet, hive, catalog))
     for worker in hive.workers:
-        entry = _entry(catalog, worker.type, worker.version)
-        specs.append(_worker(fleet, hive, worker, entry, on_demand(fleet, hive, worker, entry)))
+        entry = entry_of(catalog, worker.type, worker.version)
+        specs.append(worker_spec(fleet, hive, worker, entry, on_demand(fleet, hive, worker, entry)))
     return tuple(specs)
-
-
-def _values(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
-    """What stands for the placeholders of hives and workers that a host cannot fill in."""
-    return {ALIAS: hive.alias, QUEEN_URL: _fleet.queen_url(fleet, hive)}
-
-
-def _filled(spec: _spec.Spec, values: t.Mapping[str, str]) -> _spec.Spec:
-    """With these placeholders filled in, wherever a host fills in its own."""
-
-    def words(given: t.Iterable[str]) -> tuple[str, ...]:
-        return tuple(fill(word, values) for word in given)
-
-    def env(given: t.Mapping[str, str]) -> dict[str, str]:
-        return {name: fill(value, values) for name, value in given.items()}
-
-    return dataclasses.replace(
-        spec,
-        command=words(spec.command),
-        check=words(spec.check),
-        env=env(spec.env),
-        programs={name: words(command) for name, command in spec.programs.items()},
-        files=tuple(
-            dataclasses.replace(file, content=fill(file.content, values)) if file.template or file.each_model else file
-            for file in spec.files
-        ),
-        health=dataclasses.replace(spec.health, path=fill(spec.health.path, values)),
-        variants=tuple(
-            dataclasses.replace(variant, command=words(variant.command), env=env(variant.env))
-            for variant in spec.variants
-        ),
-    )
 
 
 def hive_secrets(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
@@ -115,47 +87,10 @@ def hive_secrets(fleet: _fleet.Fleet, hive: _fleet.Hive) -> dict[str, str]:
     return {HUB_TOKEN: fleet.hf_token} if fleet.hf_token and from_hub & set(hive.models) else {}
 
 
-def tools(fleet: _fleet.Fleet, catalog: Catalog) -> tuple[_spec.Spec, ...]:
-    """What a host may need for an installation itself; the host decides whether it does."""
-    return tuple(_component(fleet, _entry(catalog, name), name) for name in TOOLS if catalog.get(name))
-
-
-def _entry(catalog: Catalog, name: str, version: str = "") -> Entry:
-    entry = catalog.get(name, version)
-    if entry is None:
-        raise KeyError(f"the catalog has no '{name}'")
-    return entry
-
-
-def _component(fleet: _fleet.Fleet, entry: Entry, name: str, version: str = "") -> _spec.Spec:
-    """What all components have in common; the caller replaces what it knows better.
-
-    The environment of the entry goes into the variants, which may override it; that of the user overrides both.
-    """
-    version = version or entry.latest
-    timeout = max(entry.health.timeout, fleet.package.health_check_timeout)
-    return _spec.Spec(
-        name=name,
-        type=entry.type,
-        kind=entry.kind,
-        fleet=fleet.name,
-        version=version,
-        variants=tuple(
-            dataclasses.replace(variant, env={**entry.env, **variant.env}) for variant in entry.variants(version)
-        ),
-        command=tuple(entry.command),
-        check=tuple(entry.check),
-        files=tuple(entry.files),
-        programs=dict(entry.programs),
-        health=dataclasses.replace(entry.health, timeout=timeout) if entry.health.path else entry.health,
-        service=entry.service,
-    )
-
-
 def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
     """The gateway in front of all hives of the fleet, or the program that stands in its place."""
-    queen, entry = fleet.queen, _entry(catalog, _spec.QUEEN)
-    spec = _component(fleet, entry, _spec.QUEEN)
+    queen, entry = fleet.queen, entry_of(catalog, _spec.QUEEN)
+    spec = component(fleet, entry, _spec.QUEEN)
     page = next((file.content for file in spec.files if file.path == PAGE), "")
     if entry.is_gateway:
         gateway = _gateway(fleet, catalog, page)
@@ -173,7 +108,7 @@ def queen_spec(fleet: _fleet.Fleet, catalog: Catalog) -> _spec.Spec:
 
 
 def _gateway(fleet: _fleet.Fleet, catalog: Catalog, page: str) -> Gateway:
-    queen, drains = fleet.queen, _entry(catalog, _spec.HIVE).is_agent
+    queen, drains = fleet.queen, entry_of(catalog, _spec.HIVE).is_agent
     hives = sorted(fleet.hives, key=lambda hive: hive.alias)  # a table that moves within its file changes nothing
     return Gateway(
         fleet=fleet.name,
@@ -186,9 +121,9 @@ def _gateway(fleet: _fleet.Fleet, catalog: Catalog, page: str) -> Gateway:
             _gateway_worker(hive, worker, entry, models, drains)
             for hive in hives
             for worker in sorted(hive.workers, key=lambda worker: worker.name)
-            for entry in (_entry(catalog, worker.type, worker.version),)
+            for entry in (entry_of(catalog, worker.type, worker.version),)
             for models in (_reachable(worker, entry, on_demand(fleet, hive, worker, entry)),)
-            if models or not _idle(worker, entry)
+            if models or not idle_reason(worker, entry)
         ),
         page=page,
     )
@@ -255,16 +190,17 @@ def _gateway_worker(
         address=hive.address,
         port=worker.port,
         models=tuple(models),
+        perhaps=not worker.model and len(models) > 1,
         health_path=entry.health.path,
         agent_port=hive.hive_port if drains else 0,
     )
 
 
 def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Spec:
-    entry = _entry(catalog, _spec.HIVE)
-    spec = _component(fleet, entry, _spec.HIVE)
+    entry = entry_of(catalog, _spec.HIVE)
+    spec = component(fleet, entry, _spec.HIVE)
     if entry.is_agent:
-        known = json.dumps(_catalog_of(fleet, hive, catalog), indent=1, sort_keys=True)
+        known = json.dumps(catalog_of(fleet, hive, catalog), indent=1, sort_keys=True)
         spec = dataclasses.replace(spec, files=(*spec.files, _spec.File(path=CATALOG, content=known)))
     spec = dataclasses.replace(
         spec,
@@ -274,12 +210,12 @@ def _agent(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> _spec.Sp
         declared=json.dumps({"alias": hive.alias}),
         temporary=hive.temporary,
     )
-    return _filled(spec, _values(fleet, hive))
+    return filled(spec, values_of(fleet, hive))
 
 
 def _pull(fleet: _fleet.Fleet, pull: _fleet.Pull, host: str, catalog: Catalog) -> _spec.Spec:
     """What lets a host converge itself. host: its name in the inventory."""
-    spec = _component(fleet, _entry(catalog, _spec.PULL), _spec.PULL)
+    spec = component(fleet, entry_of(catalog, _spec.PULL), _spec.PULL)
     asked = {
         "repository": pull.repository,
         "version": pull.version,
@@ -294,171 +230,10 @@ def _pull(fleet: _fleet.Fleet, pull: _fleet.Pull, host: str, catalog: Catalog) -
     )
 
 
-def _catalog_of(fleet: _fleet.Fleet, hive: _fleet.Hive, catalog: Catalog) -> dict[str, t.Any]:
-    """What the agent may install on its own; ``_agent_request`` has the format."""
-    types = ((name, _entry(catalog, name)) for name in catalog.types(_spec.WORKER))
-    workers: dict[str, t.Any] = {}
-    for name, entry in types:
-        plain = _fleet.Worker(type=name, name=name, version=entry.latest, port=entry.port)
-        workers[name] = {
-            "model": entry.model,
-            "model_command": [fill(word, _values(fleet, hive)) for word in entry.model_command],
-            "spec": _spec.to_dict(_worker(fleet, hive, plain, entry)),
-        }
-        models = on_demand(fleet, hive, plain, entry)
-        if models:
-            workers[name]["on_demand"] = _spec.to_dict(_worker(fleet, hive, plain, entry, models))
-    models = {
-        model.name: _spec.to_dict(model_spec(fleet, model)) for model in fleet.models if model.name in hive.models
-    }
-    known: dict[str, t.Any] = _portable(
-        {
-            "fleet": fleet.name,
-            "scope": fleet.scope,
-            "tools": _spec.to_dict(tools(fleet, catalog)),
-            "models": models,
-            "workers": workers,
-        }
-    )
-    return known
-
-
-def _portable(value: t.Any) -> t.Any:
-    """Without the folders of this controller: whoever runs the next one has the same files elsewhere."""
-    if isinstance(value, dict):
-        plain = {key: _portable(item) for key, item in value.items()}
-        return plain | {"path": posixpath.basename(plain["path"])} if {"path", "sha256"} <= plain.keys() else plain
-    return [_portable(item) for item in value] if isinstance(value, list) else value
-
-
-def on_demand(fleet: _fleet.Fleet, hive: _fleet.Hive, worker: _fleet.Worker, entry: Entry) -> dict[str, str]:
-    """The models of a hive that a worker which was given none serves when they are asked for: names by component.
-
-    Those that fit its engine, and that no other worker of the hive serves already. None for a type without a build
-    that could do so.
-    """
-    if worker.model or not any(entry.models_commands(worker.version).values()):
-        return {}
-    known = {model.name: model for model in fleet.models}
-    alone = {other.model for other in hive.workers}
-    names = [name for name in hive.models if name not in alone and fits(known[name], entry.model_format)]
-    return {model_component(name): name for name in names}
-
-
 def _reachable(worker: _fleet.Worker, entry: Entry, models: t.Mapping[str, str]) -> tuple[str, ...]:
     """The models that the queen may expect at a worker. Which build a hive chooses, only the hive knows."""
     if worker.model:
         return (worker.model,)
     builds = entry.models_commands(worker.version).items()
-    able = any(words for name, words in builds if worker.variant in ("", name))
+    able = len(models) == 1 or any(words for name, words in builds if worker.variant in ("", name))
     return tuple(models.values()) if able else ()
-
-
-def _worker(
-    fleet: _fleet.Fleet,
-    hive: _fleet.Hive,
-    worker: _fleet.Worker,
-    entry: Entry,
-    models: t.Mapping[str, str] | None = None,
-) -> _spec.Spec:
-    """models: those that it serves on demand."""
-    spec = _component(fleet, entry, worker.name, worker.version)
-    if models:
-        spec = dataclasses.replace(spec, variants=_for_several(spec, entry, models), models=models)
-    spec = _spec.with_arguments(spec, (tuple(entry.model_command) if worker.model else ()) + worker.args)
-    spec = dataclasses.replace(
-        spec,
-        variants=tuple(variant for variant in spec.variants if worker.variant in ("", variant.name)),
-        env=dict(worker.env),
-        address=hive.address,
-        port=worker.port,
-        auto_start=hive.auto_start,
-        idle="" if models else _idle(worker, entry),
-        model=model_component(worker.model) if worker.model else "",
-        served_name=worker.model,
-        gpus=(worker.gpus,) if isinstance(worker.gpus, str) else tuple(str(number) for number in worker.gpus),
-        declared=json.dumps(declared_worker(worker, entry), sort_keys=True),
-        temporary=worker.temporary or hive.temporary,
-    )
-    return _filled(spec, _values(fleet, hive))
-
-
-def _for_several(spec: _spec.Spec, entry: Entry, models: t.Mapping[str, str]) -> tuple[_spec.Variant, ...]:
-    """The builds, started so that they serve these models, or idle where they cannot."""
-    words = entry.models_commands(spec.version)
-    names = ", ".join(models.values())
-    return tuple(
-        dataclasses.replace(variant, command=(variant.command or spec.command) + words[variant.name])
-        if words[variant.name]
-        else dataclasses.replace(
-            variant, idle=f"no model, and its build '{variant.name}' serves only one; name it with 'model': {names}"
-        )
-        for variant in spec.variants
-    )
-
-
-def declared_worker(worker: _fleet.Worker, entry: Entry) -> dict[str, t.Any]:
-    """The shortest entry of a hive's ``workers`` that means this worker, as a table."""
-    usual = _fleet.Worker(type=worker.type, name=worker.type, version=entry.latest, port=entry.port)
-    keys = [field.name for field in dataclasses.fields(worker) if field.name != "temporary"]
-    given = {name: getattr(worker, name) for name in keys}
-    own = {name: value for name, value in given.items() if value and value != getattr(usual, name)}
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
-    return {"type": worker.type, **plain}
-
-
-def _idle(worker: _fleet.Worker, entry: Entry) -> str:
-    return "no model" if entry.model == "required" and not worker.model else ""
-
-
-def model_component(name: str) -> str:
-    """The name of a model's component on a host."""
-    return MODEL_PREFIX + _fleet.slug(name)
-
-
-def model_spec(fleet: _fleet.Fleet, model: _fleet.Model) -> _spec.Spec:
-    """A model as a component of a host."""
-    source = model_source(model)
-    return _spec.Spec(
-        name=model_component(model.name),
-        type=_spec.MODEL,
-        kind=_spec.MODEL,
-        fleet=fleet.name,
-        version=model.revision if model.source == _keys.HUGGINGFACE else source.sha256[:12],
-        variants=(_spec.Variant(model.source, {_spec.ANY_PLATFORM: source}),),
-        served_name=model.name,
-        declared=json.dumps(declared_model(model), sort_keys=True),
-    )
-
-
-def declared_model(model: _fleet.Model) -> dict[str, t.Any]:
-    """The shortest ``[[model]]`` that means this one, without hives and what is locked; its path without a folder."""
-    usual = _fleet.Model(model.name)
-    given = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
-    own = {name: value for name, value in given.items() if name not in ("hives", "pre_download", "commit", "files")}
-    own["path"] = posixpath.basename(model.path)  # the folder is one of the controller's
-    return {"name": model.name} | {name: value for name, value in own.items() if value != getattr(usual, name)}
-
-
-def model_source(model: _fleet.Model) -> _spec.Source:
-    """Where the files of a model come from."""
-    if model.source == _keys.HUGGINGFACE:
-        return _spec.Source(
-            kind=HUGGINGFACE,
-            repository=model.name,
-            revision=model.commit or model.revision,
-            name=model.file,
-            sha256=model.sha256,
-            files=dict(model.files),
-            fetch=model.fetch,
-        )
-    name = file_name(model.path or model.url)
-    archive = name.endswith(_ARCHIVES)
-    return _spec.Source(
-        kind="archive" if archive else "file",
-        url=model.url,
-        path=model.path,
-        sha256=model.sha256,
-        name=model.file if archive else name,
-        fetch=model.fetch,
-    )

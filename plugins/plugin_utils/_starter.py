@@ -15,6 +15,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet, _meanings
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._machine import Machine
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml_text import pairs, value
 
 INVENTORY, SETTINGS, KEY, IGNORED = "rbee.yml", "ansible.cfg", "api_key", ".gitignore"
 FORKS = 50
@@ -133,15 +134,6 @@ def files(hives_conf: str, ssh_config: str = "") -> dict[str, str]:
     }
 
 
-def value(given: t.Any) -> str:
-    """A value as TOML writes it."""
-    if isinstance(given, t.Mapping):
-        return "{}" if not given else "{ " + ", ".join(f"{key} = {value(item)}" for key, item in given.items()) + " }"
-    if isinstance(given, (list, tuple)):
-        return "[" + ", ".join(map(value, given)) + "]"
-    return json.dumps(given, ensure_ascii=False)
-
-
 def table_of(machine: Machine) -> dict[str, t.Any]:
     """The table of a machine in hives.conf."""
     given = {
@@ -157,7 +149,7 @@ def table_of(machine: Machine) -> dict[str, t.Any]:
 
 def entry(kind: str, table: t.Mapping[str, t.Any], more: t.Iterable[str] = ()) -> str:
     """A table of an array of tables. more: lines after its keys."""
-    return "\n".join([f"[[{kind}]]", *(f"{key} = {value(item)}" for key, item in table.items()), *more])
+    return "\n".join([f"[[{kind}]]", *pairs(table).splitlines(), *more])
 
 
 def _reference(head: str, sections: t.Iterable[_meanings.Section]) -> str:

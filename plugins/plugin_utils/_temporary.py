@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _toml
-from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import MISSING, Change, EditError, Table, rendered
+from ansible_collections.rbee.fleet.plugins.plugin_utils._edit import Change, Table
 from ansible_collections.rbee.fleet.plugins.plugin_utils._layers import TEMPORARY, entry_name
+from ansible_collections.rbee.fleet.plugins.plugin_utils._toml_text import pairs
 
 HEAD = """\
 # What was installed with -e temp=true. It counts as if it stood in hives.conf and models.conf, for runs from here.
@@ -16,11 +17,9 @@ HEAD = """\
 
 
 def edited(text: str, change: Change) -> str:
-    """The text after a change; empty when nothing is left. Raises EditError, ConfigError."""
-    if MISSING:
-        raise EditError(f"{MISSING}; install it: pip install tomlkit")
+    """The text after a change; empty when nothing is left. Raises ConfigError."""
     data = changed(_toml.parse(TEMPORARY, text).data, change)
-    tables = [f"\n[[{kind}]]\n{rendered(table)}" for kind, found in data.items() for table in found]
+    tables = [f"\n[[{kind}]]\n{pairs(table)}" for kind, found in data.items() for table in found]
     return HEAD + "".join(tables) if tables else ""
 
 
@@ -46,3 +45,9 @@ def changed(data: Table, change: Change) -> Table:
     served |= {name for hive in hives.values() for name in hive.get("models", [])}
     kept = [model for model in models.values() if model["name"] in served]
     return {key: value for key, value in (("hive", list(hives.values())), ("model", kept)) if value}
+
+
+def models_only_there(models_conf: Table, temporary: Table) -> dict[str, Table]:
+    """The tables of models, by name, that would go with what is temporary. Both arguments: data of the files."""
+    lasting = {table.get("name") for table in models_conf.get("model", [])}
+    return {table["name"]: table for table in temporary.get("model", []) if table["name"] not in lasting}

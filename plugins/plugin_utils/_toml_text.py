@@ -1,7 +1,7 @@
 # Copyright (c) 2026 rbee.fleet contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plain data as TOML: the inverse of the parser, for files that no person has written. Pure."""
+"""Plain data as TOML: the inverse of the parser. Pure."""
 
 from __future__ import annotations
 
@@ -21,50 +21,58 @@ def dumps(data: Table) -> str:
     return "\n".join(_table((), data)).strip("\n") + "\n"
 
 
+def pairs(table: Table) -> str:
+    """The keys of a table, one a line."""
+    return "".join(f"{key(name)} = {value(item)}\n" for name, item in table.items())
+
+
+def value(given: t.Any) -> str:
+    """A value on one line, with the spaces that people write."""
+    if isinstance(given, t.Mapping):
+        inside = ", ".join(f"{key(name)} = {value(item)}" for name, item in given.items())
+        return f"{{ {inside} }}" if inside else "{}"
+    if isinstance(given, (list, tuple)):
+        return f"[{', '.join(map(value, given))}]"
+    return json.dumps(given, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else value(name)
+
+
 def _table(path: tuple[str, ...], data: Table) -> t.Iterator[str]:
-    inner = {key: value for key, value in data.items() if isinstance(value, t.Mapping) or _is_tables(value)}
-    yield from (f"{_key(key)} = {_value(value)}" for key, value in data.items() if key not in inner)
-    for key, value in inner.items():
-        below = (*path, key)
-        name = ".".join(map(_key, below))
-        if isinstance(value, t.Mapping):
+    inner = {name: given for name, given in data.items() if isinstance(given, t.Mapping) or _is_tables(given)}
+    yield from (f"{key(name)} = {_spread(given)}" for name, given in data.items() if name not in inner)
+    for name, given in inner.items():
+        below = (*path, name)
+        header = ".".join(map(key, below))
+        if isinstance(given, t.Mapping):
             # A table that only holds tables needs no header of its own.
-            plain = not value or any(
-                not isinstance(item, t.Mapping) and not _is_tables(item) for item in value.values()
+            plain = not given or any(
+                not isinstance(item, t.Mapping) and not _is_tables(item) for item in given.values()
             )
-            yield from ("", f"[{name}]") if plain else ()
-            yield from _table(below, value)
-        for item in value if _is_tables(value) else ():
-            yield from ("", f"[[{name}]]")
+            yield from ("", f"[{header}]") if plain else ()
+            yield from _table(below, given)
+        for item in given if _is_tables(given) else ():
+            yield from ("", f"[[{header}]]")
             yield from _table(below, item)
 
 
-def _is_tables(value: t.Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(item, t.Mapping) for item in value)
+def _is_tables(given: t.Any) -> bool:
+    return isinstance(given, (list, tuple)) and bool(given) and all(isinstance(item, t.Mapping) for item in given)
 
 
-def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else _text(name)
+def _spread(given: t.Any) -> str:
+    """A value over several lines where that is easier to read."""
+    if isinstance(given, str) and "\n" in given and _is_literal(given):
+        return f"'''\n{given}'''"
+    if isinstance(given, (list, tuple)):
+        items = [_spread(item) for item in given]
+        short = f"[{', '.join(items)}]"
+        return short if len(short) < _WIDTH - 30 else "[\n" + "".join(f"  {item},\n" for item in items) + "]"
+    return value(given)
 
 
-def _value(value: t.Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return _lines(value) if "\n" in value else _text(value)
-    items = [_value(item) for item in value]
-    short = f"[{', '.join(items)}]"
-    return short if len(short) < _WIDTH - 30 else "[\n" + "".join(f"  {item},\n" for item in items) + "]"
-
-
-def _lines(value: str) -> str:
-    """As it is where TOML allows that: a literal takes no escapes, and ends at three quotes."""
-    if _LITERAL.fullmatch(value) and "'''" not in value and not value.endswith("'"):
-        return f"'''\n{value}'''"
-    return _text(value)
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _is_literal(text: str) -> bool:
+    """Whether it can stand as it is: a literal takes no escapes, and ends at three quotes."""
+    return bool(_LITERAL.fullmatch(text)) and "'''" not in text and not text.endswith("'")

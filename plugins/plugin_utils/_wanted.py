@@ -11,7 +11,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet, _keys, _models
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError, Mistake
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import model_spec
+from ansible_collections.rbee.fleet.plugins.plugin_utils._model_specs import model_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Reader, dotted, suggestion
 from ansible_collections.rbee.fleet.plugins.plugin_utils._toml import Document, Path
 
@@ -113,7 +113,10 @@ def _model(fleet: _fleet.Fleet, name: str, given: Table, count: int, state: str,
     if name in known:
         if given:
             key = sorted(given)[0]
-            raise WantedError(f"{key}: {name} is declared, and models.conf says where it comes from; leave {key} out")
+            raise WantedError(
+                f"{key}: {name} is declared, so its table in models.conf says that; "
+                f'leave {key} out, or write {key} = "{given[key]}" there'
+            )
         return known[name]
     if state == PRESENT and not {"url", "path"} & given.keys() and "/" not in name:
         raise WantedError(

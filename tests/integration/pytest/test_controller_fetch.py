@@ -28,6 +28,7 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.action.components import ActionModule
 from ansible_collections.rbee.fleet.plugins.module_utils import _host, _supply
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import Apply
+from ansible_collections.rbee.fleet.plugins.module_utils._interpreter import find_interpreter
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import USER, Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Item, Need
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import Plan
@@ -180,8 +181,18 @@ class World:
             "huggingface", dataclasses.replace(self.internet.publish("hf.zip", program.read_bytes()), kind="archive")
         )
 
-    def _tool(self, name: str, source: Source) -> Spec:
-        return Spec(name, name, "tool", FLEET, "1", (Variant("default", {"any": source}),))
+    def _tool(self, name: str, source: Source, version: str = "1") -> Spec:
+        return Spec(name, name, "tool", FLEET, version, (Variant("default", {"any": source}),))
+
+    def add_python(self, minor: str, program: str) -> None:
+        """A stand-in for a Python that is unpacked: it runs one that is here. minor: of its version, as in 3.11."""
+        path = self.internet.folder / "python.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            about = zipfile.ZipInfo(f"bin/python{minor}")
+            about.external_attr = 0o755 << 16
+            archive.writestr(about, f'#!/bin/sh\nexec {program} "$@"\n')
+        source = dataclasses.replace(self.internet.publish("python.zip", path.read_bytes()), kind="archive", name="")
+        self.tools["python"] = self._tool("python", source, f"{minor}.99")
 
     def worker(self, name: str = "w") -> Spec:
         """An archive and an environment of two packages, both of which it needs to answer."""
@@ -269,6 +280,26 @@ def test_a_host_without_a_way_out_is_installed_and_a_second_run_sends_nothing(ho
     assert os.listdir(host.layout.brought) == []
     answer, again = world.install(host, worker)
     assert ("failed" in answer, answer["changed"], len(again.calls), again.sent) == (False, False, 1, [])
+
+
+def test_a_python_is_brought_where_the_host_has_none_that_fits(host: Host, world: World) -> None:
+    own = find_interpreter(">=3.9")
+    minor = own.version.rpartition(".")[0]
+    worker = world.worker()
+    ((name, source),) = worker.variants[0].sources.items()
+    env = dataclasses.replace(source.env or PythonEnv(), requires=f"=={minor}.99")
+    variant = dataclasses.replace(worker.variants[0], sources={name: dataclasses.replace(source, env=env)})
+    worker = dataclasses.replace(worker, variants=(variant,))
+    answer, _controller = world.install(host, worker)
+    assert f"no Python =={minor}.99 on this host" in answer["components"][0]["reason"]
+    world.add_python(minor, own.path)
+    answer, _controller = world.install(host, worker)
+    assert [item["state"] for item in answer["components"]] == ["installed"], answer
+    assert any(step.startswith("fetch tool python ") for step in answer["host"]["steps"])
+    program = pathlib.Path((host.receipt("w") or {})["interpreter"])
+    assert program.is_file() and host.prefix / "tools" / "python" in program.parents
+    answer, again = world.install(host, worker)
+    assert ("failed" in answer, answer["changed"], again.sent) == (False, False, [])
 
 
 def test_no_way_leads_out_of_such_a_host(internet: Internet, island: list[str]) -> None:

@@ -522,10 +522,12 @@ def test_a_worker_that_comes_up_late_is_used(start: Start) -> None:
 
 
 def test_a_host_name_that_does_not_resolve_takes_only_its_worker_out(start: Start, stub: StubWorker) -> None:
-    lost = GatewayWorker("h2", "lost", "stub", "no-such-host.invalid", 8080, ("lost",), "/health")
+    lost = GatewayWorker("h2", "lost", "stub", "no-such-host.invalid", 8080, ("lost",), "/health", perhaps=True)
     queen = start(fleet(lost, worker(stub, "m")))
     assert queen.post(CHAT, {"model": "m"}).status == 200
-    assert queen.post(CHAT, {"model": "lost"}).status == 503
+    answer = queen.post(CHAT, {"model": "lost"})
+    assert answer.status == 503
+    assert "h2/lost serves it on demand, if the build there can" in answer.json["error"]["message"]
 
 
 # Limits.

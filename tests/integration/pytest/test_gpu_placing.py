@@ -131,6 +131,15 @@ def test_a_gpu_is_free_again_when_its_worker_is_gone(host: Host, asked: Asked) -
     assert host.run(worker(host, "draw", "all")).of("draw")["state"] == "installed"
 
 
+def test_a_gpu_of_a_worker_that_is_removed_is_free_in_the_same_run(host: Host, asked: Asked) -> None:
+    host.run(worker(host, "chat", "all"))
+    draw = worker(host, "draw", "all")
+    assert host.check(draw, extra="report").of("draw")["state"] == "failed"
+    answer = host.run(draw, extra="remove")
+    assert (answer.of("draw")["state"], host.receipt("chat")) == ("installed", None)
+    assert held(host, "draw") == ["GPU-3B", "GPU-5E"]
+
+
 def test_a_stop_and_a_start_keep_the_claim_and_ask_nothing(host: Host, asked: Asked) -> None:
     host.run(worker(host, "chat", "0"))
     asked.clear()

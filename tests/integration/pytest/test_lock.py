@@ -274,7 +274,23 @@ def test_what_leaves_the_configuration_leaves_the_lock(fleet: Fleet) -> None:
     assert not {"echo", "huggingface"} & fleet.read().latest.keys() and fleet.read().models == {}
 
 
+def test_a_model_that_is_brought_by_hand_is_locked_first(fleet: Fleet) -> None:
+    fleet.hub.repositories["org/late"] = Repository({"config.json": b"{}"})
+    waiting = '[[model]]\nname = "org/late"\nhives = ["desk"]\npre_download = false\n'
+    fleet.machine.write("models.conf", waiting)
+    assert fleet.play(playbook="models")[0] == 0
+    wanted = ("-e", "model=org/late")
+    status, said = fleet.play("--check", *wanted, playbook="models")
+    assert status == 0 and f"org/late: {COMMIT[:12]}" in said
+    assert fleet.read().models == {}  # neither a list nor a dry run writes it
+    (release,) = re.findall(r"fetch release (\w+)", said)
+    assert fleet.play(*wanted, playbook="models")[0] == 0
+    assert fleet.read().models["org/late"].commit == COMMIT
+    assert release in fleet.releases()
+
+
 def test_what_a_hive_was_told_is_in_the_lock_and_nobody_asks_again(fleet: Fleet) -> None:
+    fleet.machine.write("models.conf", MODELS)
     fleet.declare(HIVES)
     with fleet.hub_for_the_hive_alone():
         fleet.install()

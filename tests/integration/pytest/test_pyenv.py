@@ -20,7 +20,6 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._interpreter import (
     NoInterpreter,
     find_interpreter,
-    managed_interpreter,
     open_to_services,
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._processes import exists
@@ -274,12 +273,3 @@ def test_an_interpreter_that_services_cannot_reach_is_passed_over(tmp_path: path
     program.chmod(0o755)
     assert not open_to_services(str(program))
     assert open_to_services("/bin/sh")
-
-
-def test_an_interpreter_that_cannot_be_downloaded_is_an_error_with_the_range(
-    uv: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UV_PYTHON_INSTALL_MIRROR", "http://127.0.0.1:9/")
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    with pytest.raises(SourceError, match=r"could not install Python >=3\.10,<3\.11"):
-        managed_interpreter(str(uv), ">=3.10,<3.11", str(tmp_path / "python"))

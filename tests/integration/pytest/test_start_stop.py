@@ -79,10 +79,10 @@ def test_files_that_were_read_as_another_format_are_an_error(fleet: Machine) -> 
     fleet.write("other.ini", "[rbee]\nlocalhost\n")
     done = fleet.play("rbee.fleet.install", "-i", "other.ini")
     assert done.returncode == 2
-    assert "There is no host of an rbee fleet here" in done.stdout + done.stderr
+    assert "there is no host of an rbee fleet here" in done.stdout + done.stderr
 
 
 def test_an_inventory_without_a_fleet_is_an_error(fleet: Machine) -> None:
     done = fleet.play("rbee.fleet.stop", "-i", "other,")
     assert done.returncode != 0
-    assert "There is no host of an rbee fleet here" in done.stdout + done.stderr
+    assert "there is no host of an rbee fleet here" in done.stdout + done.stderr

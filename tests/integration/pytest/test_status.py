@@ -17,7 +17,7 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TR
 
 Play = t.Callable[..., "subprocess.CompletedProcess[str]"]
 
-NO_FLEET = "There is no host of an rbee fleet here."
+NO_FLEET = "there is no host of an rbee fleet here."
 
 
 @pytest.fixture

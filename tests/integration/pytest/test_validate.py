@@ -17,7 +17,7 @@ import tempfile
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _starter
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _starter, _toml_text
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, free_port, snapshot
 from ansible_collections.rbee.fleet.tests.integration.pytest.ssh_server import Server, find
 
@@ -35,7 +35,7 @@ class Controller:
         self.configure()
 
     def configure(self, **queen: t.Any) -> None:
-        keys = "".join(f"{key} = {_starter.value(item)}\n" for key, item in {"port": free_port(), **queen}.items())
+        keys = "".join(f"{key} = {_toml_text.value(item)}\n" for key, item in {"port": free_port(), **queen}.items())
         self.write("rbee.conf", f'[fleet]\nscope = "user"\nprefix = "{self.folder}/prefix"\n[queen]\n{keys}')
 
     def write(self, name: str, text: str) -> pathlib.Path:

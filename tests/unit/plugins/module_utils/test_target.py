@@ -26,6 +26,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
     HostFacts,
     Target,
     TargetError,
+    account_of,
     build_of,
     choose,
     fill,
@@ -287,6 +288,14 @@ def test_a_file_can_say_something_of_every_model_that_is_served_on_demand() -> N
     assert found.runs
 
 
+def test_the_only_model_on_demand_is_named_on_the_command_line_too() -> None:
+    spec = spec_of(command=("run", "{model}", "{model_path}"), models={"model-m": "org/m"})
+    variant, source = choose(spec, HOST)
+    build = build_of(spec, variant, source, "", HOST, LAYOUT)
+    found = target_of(spec, build, HOST, LAYOUT, {"model-m": MODEL}, {}, render)
+    assert found.contents["start"].text.endswith("exec run org/m /p/models/m/r/m.gguf\n")
+
+
 def test_a_generation_names_the_models_that_it_serves_on_demand_so_that_they_are_kept() -> None:
     about = json.loads(on_demand().contents["generation.json"].text)
     assert (about["models"], about["model_paths"]) == (SEVERAL, ["/p/models/b/r/b.gguf", "/p/models/m/r/m.gguf"])
@@ -321,6 +330,14 @@ def test_secrets_stand_only_in_files_that_are_marked_so() -> None:
 
 def test_the_service_starts_through_the_link_that_is_switched() -> None:
     assert "start='/p/components/w/current/start'" in target().unit
+
+
+def test_the_queen_has_a_user_of_her_own_where_services_have_one() -> None:
+    worker, queen = spec_of(), dataclasses.replace(spec_of(), kind="queen")
+    assert [account_of(spec, "rbee") for spec in (worker, queen)] == ["rbee", "rbee-queen"]
+    assert [account_of(spec, "") for spec in (worker, queen)] == ["", ""]
+    privileged = dataclasses.replace(queen, service=Service(privileged=True))
+    assert account_of(privileged, "rbee") == ""
 
 
 def test_only_what_uses_gpus_gets_their_groups() -> None:

@@ -70,6 +70,14 @@ def test_a_declared_model_is_listed_at_the_hive_that_has_it(adopt: t.Any) -> Non
     assert (found.change.models, found.change.listed) == ((), {"gpu-1": ("m", "o")})
 
 
+@pytest.mark.parametrize("found", [left("t"), worker(model="t")])
+def test_a_model_that_only_what_is_temporary_declares_is_declared_for_good(engines: t.Any, found: t.Any) -> None:
+    fleet = Fleet(hives=(Hive("a", "a", "a"),), models=(Model("t", file="t.gguf"), Model("u")))
+    tables = {name: {"name": name, "source": "huggingface", "file": f"{name}.gguf"} for name in ("t", "u")}
+    change = Adoption(fleet, engines, {"a": [found]}, {}, only_temporary=tables).change
+    assert change.models == (tables["t"],)
+
+
 def test_a_model_that_is_declared_not_to_come_by_itself_stays_so(engines: t.Any) -> None:
     fleet = Fleet(hives=(Hive("a", "a", "a"),), models=(Model("m", hives=("a",), pre_download=False),))
     change = Adoption(fleet, engines, {"a": [left("m")]}, {}).change

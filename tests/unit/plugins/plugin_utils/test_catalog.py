@@ -72,7 +72,18 @@ def changed(*changes: tuple[str, str]) -> str:
 
 
 def test_the_shipped_catalog_has_every_component_the_collection_installs() -> None:
-    assert NAMES == ["comfyui", "hive", "huggingface", "llama-cpp", "pull", "queen", "supervisor", "uv", "vllm"]
+    assert NAMES == [
+        "comfyui",
+        "hive",
+        "huggingface",
+        "llama-cpp",
+        "pull",
+        "python",
+        "queen",
+        "supervisor",
+        "uv",
+        "vllm",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -571,7 +582,7 @@ def test_a_user_catalog_adds_types_and_replaces_ours() -> None:
 def test_types_can_be_asked_for_by_kind() -> None:
     catalog = Catalog({name: shipped(name) for name in NAMES})
     assert catalog.types("worker") == ("comfyui", "llama-cpp", "vllm")
-    assert catalog.types("tool") == ("huggingface", "supervisor", "uv")
+    assert catalog.types("tool") == ("huggingface", "python", "supervisor", "uv")
 
 
 def test_a_type_that_is_not_there_is_none() -> None:

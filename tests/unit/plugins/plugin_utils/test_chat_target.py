@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 
@@ -12,6 +13,7 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _chat_target, _model_size
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question
+from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._chat_target import ChatError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fitting import Needed, Place
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Fleet
@@ -67,11 +69,26 @@ def test_where_a_model_comes_from(parse: t.Callable[..., Fleet]) -> None:
     assert "leave file out" in said(keys, "small", "x.gguf", fleet, [], True)
 
 
-def test_a_worker_that_was_to_serve_it(parse: t.Callable[..., Fleet]) -> None:
+def test_a_worker_that_was_to_serve_it(parse: t.Callable[..., Fleet], engines: Catalog) -> None:
+    fleet, catalog = parse(HIVES, models=MODELS), engines
     assert "is declared to be served by vllm of gpu-1, and is not" in said(
-        _chat_target.serving, "org/m", parse(HIVES, models=MODELS)
+        _chat_target.serving, "org/m", fleet, catalog, {}
     )
-    assert _chat_target.serving("small", parse(HIVES, models=MODELS)) == {}
+    assert _chat_target.serving("small", fleet, catalog, {}) == {}
+
+
+def test_a_worker_that_was_to_serve_it_on_demand(parse: t.Callable[..., Fleet], engines: Catalog) -> None:
+    listed = HIVES.replace('{ type = "vllm", model = "org/m" }', '"llama-cpp"') + 'models = ["small"]\n'
+    entry = engines.get("llama-cpp")
+    assert entry
+    catalog = Catalog({"llama-cpp": dataclasses.replace(entry, models_command=("--models",))})
+    fleet = parse(listed, models=MODELS)
+    served = "is declared to be served by llama-cpp of gpu-1"
+    assert served in said(_chat_target.serving, "small", fleet, catalog, {})
+    states = {"gpu-1": {"components": [{"name": "llama-cpp", "state": "running"}]}}
+    assert served in said(_chat_target.serving, "small", fleet, catalog, states)
+    states["gpu-1"]["components"][0]["state"] = "idle"
+    assert _chat_target.serving("small", fleet, catalog, states) == {}
 
 
 def test_of_several_files_the_one_that_most_people_take() -> None:

@@ -155,6 +155,7 @@ def test_without_tomlkit_the_message_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setattr(_edit, "MISSING", "the Python package tomlkit is missing on the controller")
     with pytest.raises(EditError, match="pip install tomlkit"):
         add(SAMPLE, hives=(HIVE,))
+    assert add(SAMPLE) == SAMPLE  # what is temporary alone needs none
 
 
 # Properties

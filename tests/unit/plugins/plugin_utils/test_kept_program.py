@@ -14,7 +14,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
 from ansible_collections.rbee.fleet.plugins.modules.components import argument_spec
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _load
 from ansible_collections.rbee.fleet.plugins.plugin_utils._kept_program import call_of, in_brief
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve, tools
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import tools
 
 SECRET = "sesame-for-tests"
 

@@ -18,7 +18,8 @@ from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import ConfigError
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fleet import Fleet, Model
 from ansible_collections.rbee.fleet.plugins.plugin_utils._lockfile import Lock, Pin
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve, tools
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import tools
 
 HIVE = '[[hive]]\nalias = "a"\nhostname = "10.0.0.1"\n'
 COMMIT, LATER = "c" * 40, "d" * 40
@@ -219,6 +220,8 @@ def test_a_model_that_is_declared_otherwise_has_to_be_asked_for_again(other: str
 def test_models_that_are_on_no_hive_or_from_elsewhere_are_not_locked() -> None:
     fleet = Fleet(models=(Model("org/m"), Model("url", source="url", url="https://example.org/x", sha256="a" * 64)))
     assert _lockfile.hub_models(fleet) == ()
+    waiting = Model("org/m", hives=("a",), pre_download=False)
+    assert _lockfile.hub_models(Fleet(models=(waiting,))) == (waiting,)
 
 
 def test_of_a_model_the_files_are_locked_that_are_fetched() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 
 import pytest
@@ -333,6 +334,38 @@ def test_what_is_temporary_is_a_comment(lab: t.Any, write: t.Any) -> None:
     found = write(*looked)
     assert [worker.name for worker in found.fleet.hives[0].workers] == ["llama-cpp"]
     assert found.notes == ["first: b is installed and not declared, since it was installed as temporary"]
+
+
+def test_a_temporary_hive_is_a_comment_with_all_that_is_on_it(lab: t.Any, write: t.Any, parse: Parse) -> None:
+    fleet, looked = lab
+    for receipt in looked[0].installations[0]["receipts"]:
+        receipt["temporary"] = receipt["kind"] != "model"
+    found = write(*looked)
+    assert [hive.alias for hive in found.fleet.hives] == ["gpu-2"]
+    assert found.notes == ["first: the hive is installed and not declared, since it was installed as temporary"]
+    head, _mark, _reference = found.texts["hives"].partition("# Every key")
+    hives = re.sub(r"^#(?! \S)", "", head, flags=re.MULTILINE)
+    again = parse(rbee=found.texts["rbee"], models=found.texts["models"], hives=hives)
+    assert again.hives == fleet.hives
+
+
+def test_a_temporary_hive_of_somebody_else_is_told_and_not_asked_for(lab: t.Any, write: t.Any) -> None:
+    _fleet_of_lab, looked = lab
+    looked[2].installations[0]["receipts"][0]["register"]["gpu-2"]["temporary"] = True
+    found = write(looked[0], looked[2])
+    assert [hive.alias for hive in found.fleet.hives] == ["gpu-1"]
+    assert found.notes == ["gpu-2: not looked at; it was installed as temporary, and is not declared"]
+
+
+def test_a_router_says_how_to_declare_several_models(write: t.Any) -> None:
+    look = Looked(GPU_1, engines=[engine("llama-cpp", folder="/srv/models")])
+    several = "it serves models in /srv/models on demand; name one of them here"
+    (note,) = Migration([look], installed([look], "", []), _load.merged_catalog()).notes
+    assert note.endswith(
+        f"{several}; to have it serve several again, list them in models.conf and in models of the hive"
+    )
+    (note,) = write(look).notes
+    assert note.endswith(several)  # no build of this catalog can
 
 
 def test_a_worker_of_an_unknown_type_is_a_comment(lab: t.Any, write: t.Any) -> None:

@@ -13,7 +13,8 @@ import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Source, Spec, Variant, to_dict
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _fleet, _load
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog, Entry, Release
-from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve, tools
+from ansible_collections.rbee.fleet.plugins.plugin_utils._resolve import HostPlan, resolve
+from ansible_collections.rbee.fleet.plugins.plugin_utils._worker_specs import tools
 
 Parse = t.Callable[..., _fleet.Fleet]
 Plans = t.Callable[..., dict[str, HostPlan]]
@@ -118,6 +119,25 @@ def test_a_worker_without_a_model_serves_those_of_its_hive_that_fit(several: Pla
 def test_a_build_that_serves_one_model_only_says_what_to_do(several: Plans) -> None:
     _cuda, cpu = spec(several('"llama-cpp"'), "local-hive", "llama-cpp").variants
     assert cpu.idle == "no model, and its build 'cpu' serves only one; name it with 'model': org/a, org/b"
+
+
+def test_the_only_model_that_is_left_is_served_by_every_build(several: Plans) -> None:
+    found = several(
+        '{ type = "llama-cpp", variant = "cpu" }, {type = "llama-cpp", name = "b", port = 1, model = "org/b"}'
+    )
+    worker = spec(found, "local-hive", "llama-cpp")
+    (cpu,) = worker.variants
+    assert (cpu.idle, cpu.command) == ("", ("llama-cpp", "--port", "{port}", "--model", "{model_path}"))
+    assert worker.models == {"model-org-a": "org/a"}
+    assert known_to_the_queen(found) == {"llama-cpp": ["org/a"], "b": ["org/b"]}
+
+
+def test_the_queen_says_what_to_look_at_where_a_model_may_have_nobody(several: Plans) -> None:
+    config = files(spec(several('"llama-cpp"'), "local-hive", "queen"))["haproxy.cfg"]
+    said = "local-hive/llama-cpp serves it on demand, if the build there can; rbee.fleet.status tells."
+    assert config.count(said) == 2
+    alone = '{ type = "llama-cpp", name = "one", port = 8081, model = "org/a" }'
+    assert said not in files(spec(several(f'"llama-cpp", {alone}'), "local-hive", "queen"))["haproxy.cfg"]
 
 
 def test_the_queen_expects_nothing_of_a_worker_that_has_to_stay_idle(several: Plans) -> None:

@@ -11,7 +11,7 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _keys, _load, _meanings, _starter
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _config, _keys, _load, _meanings, _starter, _toml_text
 from ansible_collections.rbee.fleet.plugins.plugin_utils._errors import Mistake
 from ansible_collections.rbee.fleet.plugins.plugin_utils._schema import Key, Reader, table, tables
 from ansible_collections.rbee.fleet.plugins.plugin_utils._starter import Machine
@@ -120,6 +120,6 @@ def test_the_key_and_what_runs_leave_stay_out_of_git() -> None:
     assert _starter.ignored().split() == ["/api_key", "/.rbee/"]
 
 
-@pytest.mark.parametrize("given", ["", 'a "b" \\', True, 8, [1, "a"], {}, {"A": "b"}])
+@pytest.mark.parametrize("given", ["", 'a "b" \\', True, 8, [1, "a"], {}, {"A": "b"}, {"a.b": "\x7f\n"}])
 def test_a_value_is_read_back_as_it_was(given: t.Any) -> None:
-    assert parse("a", f"key = {_starter.value(given)}").data == {"key": given}
+    assert parse("a", f"key = {_toml_text.value(given)}").data == {"key": given}

@@ -73,7 +73,11 @@ def test_a_model_is_removed_from_every_hive_of_the_run_whether_it_is_known_or_no
             "there is no model latr in models.conf; did you mean 'later'? A repository of Hugging Face",
         ),
         ({"names": ["ORG/M"], "limited": True}, "ORG/M differs from org/m of models.conf only in case or punctuation"),
-        ({"names": ["org/m"], "file": "x"}, "file: org/m is declared, and models.conf says where it comes from; leave"),
+        (
+            {"names": ["org/m"], "fetch": "controller"},
+            "fetch: org/m is declared, so its table in models.conf says that; leave fetch out, or write"
+            ' fetch = "controller" there',
+        ),
         ({"names": ["org/m", "x/y"], "file": "x"}, "file: says where one model comes from; name one model, not 2"),
         ({"names": ["new"], "url": "https://x/m.gguf", "limited": True}, "model new: sha256: missing; source = 'url'"),
         ({"names": ["x/y"], "fetch": "nobody", "limited": True}, "model x/y: fetch: unknown value; expected one of"),

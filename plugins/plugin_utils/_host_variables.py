@@ -10,7 +10,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.plugin_utils._agents import Reach
 
 
-def declared_of(variables: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
+def specs_of(variables: t.Mapping[str, t.Any]) -> list[t.Mapping[str, t.Any]]:
     """The specifications of what is to be on the host."""
     return list(variables.get("rbee_components") or ())
 
