@@ -15,6 +15,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
     HOST,
     INSTALLED,
     REMOVED,
+    STARTED,
+    STOPPED,
     UPDATED,
     Outcome,
     Request,
@@ -61,10 +63,14 @@ def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
         if name not in survey.targets:
             outcome.state = REMOVED if plan.steps else EXTRA
             outcome.declared = dict(receipt.get("declared") or {})
+        elif plan.changes and request.state in (STARTED, STOPPED):
+            outcome.state = request.state
         elif plan.changes:
             outcome.state = INSTALLED if seen.receipt is None else UPDATED
         if receipt.get("idle") and outcome.state != REMOVED:
             outcome.reason = f"idle: {receipt['idle']}"
+        if outcome.kind == QUEEN and survey.unmapped:
+            outcome.reason = f"her map loses {', '.join(survey.unmapped)}"
         found[name] = outcome
     kinds = {spec.name: spec.kind for spec in request.specs}
     for name, fault in survey.faults.items():

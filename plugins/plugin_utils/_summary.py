@@ -104,7 +104,7 @@ def component_line(component: t.Mapping[str, t.Any], check: bool = False) -> str
     """For example ``llama-cpp: rolled-back after 61 s: did not become healthy: answered 503``."""
     text = f"{component['name']}: "
     if check and component["state"] not in BROKEN:
-        return text + "; ".join(component["steps"])
+        return text + "; ".join(component["steps"]) + (f": {component['reason']}" if component["reason"] else "")
     done = component["kind"] == HOST and component["state"] == OK
     text += "; ".join(component["steps"]) if done else component["state"]
     if component["seconds"]:
