@@ -477,9 +477,9 @@ def test_a_file_of_the_host_is_copied_and_verified(place: Place, tmp_path: pathl
     place.fetch(source.as_uri())
     assert place.dest.read_bytes() == CONTENT
     source.write_bytes(b"other")
-    with pytest.raises(WrongDigest):
+    with pytest.raises(WrongDigest, match=f"^{source} is not the expected file: .*; correct sha256 if it is the right"):
         fetch(source.as_uri(), str(place.dest), SHA256, limits=QUICK)
-    assert place.dest.read_bytes() == CONTENT
+    assert (place.dest.read_bytes(), source.read_bytes()) == (CONTENT, b"other")
 
 
 def test_a_missing_file_of_the_host_is_named(place: Place, tmp_path: pathlib.Path) -> None:
