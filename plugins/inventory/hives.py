@@ -123,6 +123,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             own = {"rbee_components": to_dict(plan.specs), "rbee_secrets": dict(plan.secrets)}
             for name, value in (_connection(reached[host], fleet.package) | common | own).items():
                 self.inventory.set_variable(host, name, _plain(value))
+        # Without a warning on each host that a Python was found there. Of the group, so that variables of hosts and groups
+        # elsewhere count, and only where no setting names one.
+        if constants.config.get_config_value_and_origin("INTERPRETER_PYTHON")[1] == "default":
+            self.inventory.set_variable("rbee", "ansible_python_interpreter", "auto_silent")
         self._host(fleet.queen_host, "rbee_queen")
         self.inventory.add_group("rbee_hives")
         for hive in fleet.hives:
