@@ -72,6 +72,8 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         folder = pathlib.Path(options["folder"])
         fleet, catalog = _load.load(str(folder))
+        if name in served:
+            _chat_target.check_held(name, _states(fleet, queen)[0])
         entry = _chat_target.serving(name, fleet)
         if not entry:
             keys = _chat_target.model_keys(name, options["file"], fleet, served, options["serve"])

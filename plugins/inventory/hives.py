@@ -103,7 +103,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
     def _end(self, mistakes: str) -> None:
         """Leaves the inventory empty, and ends where the settings want that, as Ansible would.
 
-        An exception would make Ansible try the file with every other plugin, and show at length how each of them failed.
+        An exception would make Ansible try the file with every other plugin, and show at length how each failed.
         """
         if constants.INVENTORY_ANY_UNPARSED_IS_FAILED:
             raise SystemExit(1)
@@ -123,8 +123,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             own = {"rbee_components": to_dict(plan.specs), "rbee_secrets": dict(plan.secrets)}
             for name, value in (_connection(reached[host], fleet.package) | common | own).items():
                 self.inventory.set_variable(host, name, _plain(value))
-        # Without a warning on each host that a Python was found there. Of the group, so that variables of hosts and groups
-        # elsewhere count, and only where no setting names one.
+        # Without a warning on each host that a Python was found there. Of the group, so that variables of hosts and
+        # groups elsewhere count, and only where no setting names one.
         if constants.config.get_config_value_and_origin("INTERPRETER_PYTHON")[1] == "default":
             self.inventory.set_variable("rbee", "ansible_python_interpreter", "auto_silent")
         self._host(fleet.queen_host, "rbee_queen")

@@ -14,8 +14,8 @@ author:
 description:
   - Compares the variables of the command line whose names begin with C(rbee_), and what C(--tags) and C(--skip-tags)
     name, with those that the playbooks of this collection know. Every mistake is named, with the nearest valid name.
-  - What stands on the command line itself, and not in a file of variables, has to count in the playbook that stands there.
-    A word without a name there is what Ansible has split off at a space.
+  - What stands on the command line itself, and not in a file of variables, has to count in the playbook that stands
+    there. A word without a name there is what Ansible has split off at a space.
   - The values of the variables are checked wherever they come from. An empty text counts as not given, as a survey of
     AWX gives it.
   - The playbooks of this collection do this first; there is no need to do it elsewhere.

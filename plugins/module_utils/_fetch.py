@@ -96,7 +96,10 @@ class WrongDigest(SourceError):
     def __init__(self, url: str, expected: str, found: str) -> None:
         parts = urllib.parse.urlsplit(url)
         if parts.scheme == "file":
-            shown, remedy = parts.path, "correct sha256 if it is the right file, else put the right one there"
+            shown, remedy = (
+                urllib.parse.unquote(parts.path),
+                "correct sha256 if it is the right file, else put the right one there",
+            )
         else:
             shown = without_secrets(url)
             remedy = "it is deleted. Correct the digest if the file was meant to change, else distrust the server"

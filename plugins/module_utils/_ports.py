@@ -37,8 +37,8 @@ def holder(
                 return f"{what}, temporary for another checkout; run rbee.fleet.remove_worker, or declare another port"
             how = f", or on this host with 'rbee-hive remove-worker {name}'" if receipt.get("kind") == WORKER else ""
             return (
-                f"{what}, which is not declared any more; remove it with 'sync -e rbee_extra=remove', which brings this "
-                f"one, too{how}, or declare another port"
+                f"{what}, which is not declared any more; remove it with 'sync -e rbee_extra=remove', which brings "
+                f"this one, too{how}, or declare another port"
             )
         if coming.port == spec.port:
             return f"{what}, which is declared with the same port; declare another port for one of them"

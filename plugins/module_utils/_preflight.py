@@ -38,7 +38,8 @@ STANDS_FOR = "a secret stays on the controller"  # what is rendered from it is n
 def preflight(request: Request, sizes: t.Mapping[str, int], now: float) -> tuple[list[Finding], list[str]]:
     """Everything at once, and the names of components of which nothing has to be fetched.
 
-    The list of findings is empty when nothing is in the way. sizes: bytes of files of the controller, by path. now: the controller's clock, seconds since the epoch, or 0.
+    The list of findings is empty when nothing is in the way.
+    sizes: bytes of files of the controller, by path. now: the controller's clock, seconds since the epoch, or 0.
     """
     found = [*_of_rights(request.scope), *_of_folder(request.prefix), *_of_platform(), *_of_lock(request.prefix)]
     if now:

@@ -195,7 +195,20 @@ def survey(request: Request) -> Survey:
         drift[HOST] = drift_of_host(host_plan, drift.values())
     unmapped = [name for target in targets.values() for name in _unmapped(target, layout, plans)]
     return Survey(
-        layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan, stands, is_staged, drift, unmapped
+        layout,
+        facts,
+        manager,
+        tools,
+        targets,
+        seen,
+        plans,
+        asked,
+        receipts,
+        host_plan,
+        stands,
+        is_staged,
+        drift,
+        unmapped,
     )
 
 

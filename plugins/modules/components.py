@@ -259,7 +259,8 @@ components:
       returned: always
     state:
       description:
-        - One of C(ok), C(installed), C(updated), C(removed), C(started), C(stopped), C(extra), C(rolled-back), C(failed).
+        - One of C(ok), C(installed), C(updated), C(removed), C(started), C(stopped), C(extra), C(rolled-back),
+          C(failed).
       type: str
       returned: always
     changed:

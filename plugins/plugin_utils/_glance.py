@@ -49,9 +49,7 @@ def strangers(declared: t.Iterable[Thing], found: t.Iterable[Thing]) -> list[str
     """Names of the workers that another checkout of the configuration has as temporary."""
     names = {spec["name"] for spec in declared}
     return [
-        item["name"]
-        for item in found
-        if item["kind"] == WORKER and item.get("temporary") and item["name"] not in names
+        item["name"] for item in found if item["kind"] == WORKER and item.get("temporary") and item["name"] not in names
     ]
 
 

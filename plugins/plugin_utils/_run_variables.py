@@ -55,7 +55,7 @@ def _names(reader: Reader, path: Path, value: t.Any) -> t.Any:
 
 
 class Variable(t.NamedTuple):
-    """One variable. check: of its value. playbooks: those in which it counts; one-offs and chat have lists of their own."""
+    """check: of its value. playbooks: those in which it counts; one-offs and chat have lists of their own."""
 
     check: Check
     playbooks: tuple[str, ...]
@@ -133,7 +133,9 @@ def strays(typed: t.Mapping[str, t.Any]) -> list[str]:
     words = typed.get("_raw_params")
     if not words:
         return []
-    return [f"""-e: expected NAME=VALUE, not '{words}'; a value with spaces needs quotes of its own: -e "NAME='one two'\""""]
+    return [
+        f"""-e: expected NAME=VALUE, not '{words}'; a value with spaces needs quotes of its own: -e "NAME='one two'\""""
+    ]
 
 
 def not_counting(typed: t.Iterable[str], playbooks: t.Collection[str]) -> list[str]:

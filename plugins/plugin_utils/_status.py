@@ -65,7 +65,7 @@ def document(
         for name, (state, _reason) in states.items()
         for worker in _glance.strangers(looks[name].declared, state["components"] if state else ())
     ]
-    hosts = {name: _host(look, *states[name], queen, others, kinds) for name, look in looks.items()}
+    hosts = {name: _host(look, states[name], queen, others, kinds) for name, look in looks.items()}
     if not set(kinds) >= set(KINDS):  # and then not the hosts without any of these kinds
         hosts = {name: host for name, host in hosts.items() if host["state"] != OK or host["components"]}
     hives = [name for name in hosts if looks[name].is_hive]
@@ -88,13 +88,13 @@ def not_looked_at(found: t.Mapping[str, t.Any]) -> dict[str, str]:
 
 def _host(
     look: Look,
-    state: _agents.State | None,
-    reason: str,
+    known: tuple[t.Mapping[str, t.Any] | None, str],
     queen: t.Mapping[str, t.Any],
     others: t.Sequence[str],
     kinds: t.Collection[str],
 ) -> dict[str, t.Any]:
-    """others: the workers that another checkout has as temporary."""
+    """known: its state, or None and why. others: the workers that another checkout has as temporary."""
+    state, reason = known
     report: dict[str, t.Any] = {
         "state": OK,
         "reason": reason,

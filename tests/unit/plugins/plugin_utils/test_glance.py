@@ -101,7 +101,9 @@ def test_a_queen_that_answers_for_another_configuration() -> None:
 def test_a_queen_that_has_what_another_checkout_has_as_temporary() -> None:
     info = {"workers": 1, "models": ["a"]}
     queen = spec("queen", "queen", files=[{"path": "info.json", "content": json.dumps(info)}])
-    assert _glance.strangers(DECLARED, [component(name="trial", temporary=True), component(temporary=True)]) == ["trial"]
+    assert _glance.strangers(DECLARED, [component(name="trial", temporary=True), component(temporary=True)]) == [
+        "trial"
+    ]
     said = "queen's map has what another checkout has as temporary, which a run from here takes out of it: desk/trial"
     assert _glance.drift_of_queen([queen], {"workers": 2, "models": ["a", "b"]}, ["desk/trial"]) == [said]
     assert _glance.drift_of_queen([queen], info, ["desk/trial"]) == []
