@@ -79,6 +79,11 @@ def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
     return found
 
 
+def asked(found: t.Iterable[Outcome], request: Request) -> list[Outcome]:
+    """What a request that is narrowed to some components has to answer for."""
+    return [one for one in found if one.name == HOST or one.changed or request.asks_for(one.name, one.kind)]
+
+
 def completed(survey: Survey, answer: dict[str, t.Any]) -> dict[str, t.Any]:
     """The answer, with what the order of an upgrade depends on, and with the hives that the queen knows."""
     if "register" in survey.receipts.get(QUEEN, {}):
