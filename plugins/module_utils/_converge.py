@@ -20,7 +20,13 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal,
 from ansible_collections.rbee.fleet.plugins.module_utils._disk import need_space
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need
-from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import asked, completed, explained, outcomes, reason_of
+from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import (
+    asked,
+    completed,
+    explained,
+    outcomes,
+    reason_of,
+)
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, WRITE
 from ansible_collections.rbee.fleet.plugins.module_utils._request import Request, result
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError

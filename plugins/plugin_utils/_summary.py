@@ -63,7 +63,9 @@ def lines(hosts: t.Mapping[str, t.Mapping[str, t.Any]], check: bool = False) -> 
     for name, host in hosts.items():
         count = len([component for component in host["components"] if component["kind"] != HOST])
         what = {
-            UNCHANGED: f"ok, nothing to change ({count} component{'s' * (count != 1)})" if count else "ok, has none of it",
+            UNCHANGED: f"ok, nothing to change ({count} component{'s' * (count != 1)})"
+            if count
+            else "ok, has none of it",
             CHANGED: "would change" if check else "changed",
         }
         said = what.get(host["state"], host["state"])
