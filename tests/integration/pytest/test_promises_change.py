@@ -176,7 +176,7 @@ def test_a_stop_of_everything_is_of_one_fleet(host: Host) -> None:
     host.run(ours)
     host.run(theirs, fleet="theirs")
     answer = host.run(state="stopped")
-    assert answer.states == {"ours": "updated"}
+    assert answer.states == {"ours": "stopped"}
     assert (host.answers(ours), host.answers(theirs)) == (False, True)
 
 
