@@ -85,8 +85,7 @@ VARIABLES: dict[str, Variable] = {
 
 # Playbooks without a row of their own in the documentation: those that take none of these, and old names.
 _NONE = ("init", "migrate")
-_OLD_NAME = re.compile(r"(install|start|stop|uninstall)_(queen|hive|worker)")
-_NOT_OLD = ("install_hive", "install_worker")
+_OLD_NAME = re.compile(r"(install(?=_queen)|start|stop|uninstall)_(queen|hive|worker)")
 
 # Of the roles, which a play beside ours may use with the same command line, and what AWX takes from job to job.
 OTHERS = frozenset(
@@ -175,7 +174,7 @@ def is_misspelt(tag: str) -> bool:
 def _counts_as(playbook: str) -> str:
     """The playbook whose variables count in one of the command line, or an empty string."""
     name = playbook[len(COLLECTION) :] if playbook.startswith(COLLECTION) else ""
-    old = None if name in _NOT_OLD else _OLD_NAME.fullmatch(name)
+    old = _OLD_NAME.fullmatch(name)
     known = {*_NONE, *(of for variable in VARIABLES.values() for of in variable.playbooks)} - {"chat"}
     return old[1] if old else name if name in known else ""
 
