@@ -73,6 +73,8 @@ class ActionModule(ActionBase):
         folder = pathlib.Path(options["folder"])
         fleet, catalog = _load.load(str(folder))
         states, silent = _states(fleet, queen)
+        if name in served:
+            _chat_target.check_held(name, states)
         entry = _chat_target.serving(name, fleet, catalog, states)
         if not entry:
             keys = _chat_target.model_keys(name, options["file"], fleet, served, options["serve"])

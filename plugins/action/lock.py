@@ -96,7 +96,9 @@ class ActionModule(ActionBase):
             lines = [f"{title}:", *(f"  {change}" for change in changes)]
             self._display.display("\n".join(lines), stderr=_live.for_machines())
         before = _lockfile_disk.text_of(loaded.lock) if loaded.lock != _lockfile.Lock() else ""
-        diff = {"before_header": NAME, "after_header": NAME, "before": before, "after": _lockfile_disk.text_of(new)}
+        after = _lockfile_disk.text_of(new)
+        shown = after if before else f"({after.count(chr(10))} lines)\n"  # what it pins is named above
+        diff = {"before_header": NAME, "after_header": NAME, "before": before, "after": shown}
         return {
             "changed": bool(changes),
             "changes": [dataclasses.asdict(change) for change in changes],

@@ -46,8 +46,7 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": "Nothing was changed. " + "; ".join(str(error).splitlines())}
         files = [entry["after_header"] for entry in diff]
         if files:
-            done = "would write" if self._task.check_mode else "wrote"
-            _live.show(self._display, [f"{what} {found.name}: {done} {', '.join(files)}"])
+            _live.show(self._display, [f"{what} {found.name}: {told(diff, self._task.check_mode)}"])
         hosts = {host: list(names) for host, names in found.hosts.items()}
         # A pattern without hosts where nothing was written: the inventory does not have them.
         pattern = "rbee:!rbee" if self._task.check_mode else ":".join(hosts)
@@ -59,3 +58,11 @@ class ActionModule(ActionBase):
             "file": found.place,
         }
         return {"changed": bool(diff), "files": files, "diff": diff, **about}
+
+
+def told(diff: t.Sequence[t.Mapping[str, str]], check: bool) -> str:
+    """What becomes of the files; one without content goes."""
+    kept, gone = ([entry["after_header"] for entry in diff if bool(entry["after"]) is there] for there in (True, False))
+    parts = [f"{'would write' if check else 'wrote'} {', '.join(kept)}"] if kept else []
+    parts += [f"{'would remove' if check else 'removed'} {', '.join(gone)}"] if gone else []
+    return "; ".join(parts)

@@ -31,30 +31,34 @@ class ActionModule(ActionBase):
         secrets = {str(name): str(item) for name, item in (arguments.pop("secrets", None) or {}).items()}
         here = _secrets.secret_findings(secrets)
         sizes, missing = files_of(arguments.get("components") or ())
-        found = [_row(one, _findings.CONTROLLER) for one in (*here, *missing)]
         arguments.update(sizes=sizes, now=time.time())
-        return {"changed": False, "findings": found + self._host(arguments, task_vars)}
+        theirs, there = self._host(arguments, task_vars)
+        # As of an installation: what the host has needs no file here.
+        needed = [one for one in missing if one.where not in there]
+        ours = [_row(one, _findings.CONTROLLER) for one in (*here, *needed)]
+        return {"changed": False, "findings": ours + theirs}
 
-    def _host(self, arguments: dict[str, t.Any], task_vars: t.Any) -> list[dict[str, str]]:
+    def _host(self, arguments: dict[str, t.Any], task_vars: t.Any) -> tuple[list[dict[str, str]], list[str]]:
+        """What is found there, and the components of which it needs nothing."""
         route = self._route() if self._connection.transport == "ssh" else None
         lost = _reach.reach(route) if route else []
         if lost:
             blind = [] if _clues.available() else [_row(_clues.MISSING, _findings.CONTROLLER)]
-            return [*blind, *(_row(one) for one in lost)]
+            return [*blind, *(_row(one) for one in lost)], []
         try:
             answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
             if "findings" in answer:
-                return list(answer["findings"])
+                return list(answer["findings"]), list(answer["there"])
             said = _unrun.said_of(answer)
         except AnsibleConnectionFailure as error:
             if route:
-                return [_row(_reach.explain(route, str(error)))]
+                return [_row(_reach.explain(route, str(error)))], []
             said = str(error)
         except AnsibleError as error:
             said = str(error)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
-        return [_row(_unrun.finding(said, *self._look_why(task_vars)))]
+        return [_row(_unrun.finding(said, *self._look_why(task_vars)))], []
 
     def _route(self) -> _reach.Route:
         """What Ansible's ssh connection would do, in the same order of precedence."""

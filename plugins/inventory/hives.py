@@ -58,7 +58,7 @@ import re
 import sys
 import typing as t
 
-from ansible import release
+from ansible import constants, context, release
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
@@ -96,10 +96,23 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         except ConfigError as error:
             count = len(error.mistakes)
             mistakes = f"{count} mistake{'s' if count > 1 else ''} in the configuration {folder}"
-            # Shown apart: ansible-core repeats the text of the exception, and before 2.19 runs its lines together.
             self.display.error(f"{mistakes}:\n{error}", wrap_text=False)
-            raise AnsibleParserError(f"{mistakes}, listed above; nothing was touched.") from None
-        self._populate(loaded, folder)
+            self._end(f"{mistakes}, listed above; nothing was touched.")
+        else:
+            self._populate(loaded, folder)
+
+    def _end(self, mistakes: str) -> None:
+        """Leaves the inventory empty, and ends where the settings want that, as Ansible would.
+
+        An exception would make Ansible try the file with every other plugin, and show at length how each failed.
+        """
+        if constants.INVENTORY_ANY_UNPARSED_IS_FAILED:
+            raise SystemExit(1)
+        if constants.INVENTORY_UNPARSED_IS_FAILED:
+            if len(context.CLIARGS.get("inventory") or ()) > 1:  # others may have hosts
+                raise AnsibleParserError(mistakes)
+            raise SystemExit(1)
+        self.inventory.set_variable("all", "rbee_mistakes", mistakes)
 
     def _populate(self, loaded: Loaded, folder: str) -> None:
         fleet, catalog = loaded.fleet, loaded.catalog
@@ -111,6 +124,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             own = {"rbee_components": to_dict(plan.specs), "rbee_secrets": dict(plan.secrets)}
             for name, value in (_connection(reached[host], fleet.package) | common | own).items():
                 self.inventory.set_variable(host, name, _plain(value))
+        # Without a warning on each host that a Python was found there. Of the group, so that variables of hosts and
+        # groups elsewhere count, and only where no setting names one.
+        if constants.config.get_config_value_and_origin("INTERPRETER_PYTHON")[1] == "default":
+            self.inventory.set_variable("rbee", "ansible_python_interpreter", "auto_silent")
         self._host(fleet.queen_host, "rbee_queen")
         self.inventory.add_group("rbee_hives")
         for hive in fleet.hives:

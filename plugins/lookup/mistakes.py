@@ -14,6 +14,8 @@ author:
 description:
   - Compares the variables of the command line whose names begin with C(rbee_), and what C(--tags) and C(--skip-tags)
     name, with those that the playbooks of this collection know. Every mistake is named, with the nearest valid name.
+  - What stands on the command line itself, and not in a file of variables, has to count in the playbook that stands
+    there. A word without a name there is what Ansible has split off at a space.
   - The values of the variables are checked wherever they come from. An empty text counts as not given, as a survey of
     AWX gives it.
   - The playbooks of this collection do this first; there is no need to do it elsewhere.
@@ -45,10 +47,18 @@ _list:
 
 import typing as t
 
+from ansible import context
+from ansible.parsing.splitter import parse_kv
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.rbee.fleet.plugins.plugin_utils._results import plain
-from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES, mistakes, near_misses
+from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import (
+    VARIABLES,
+    mistakes,
+    near_misses,
+    not_counting,
+    strays,
+)
 
 
 class LookupModule(LookupBase):
@@ -61,4 +71,18 @@ class LookupModule(LookupBase):
         asked = [name for name in VARIABLES if name in known and ("inventory_dir" in known or name in given)]
         values = {name: plain(self._templar.template(known[name])) for name in asked}
         tags = [str(tag) for which in ("run", "skip") for tag in known.get(f"ansible_{which}_tags") or ()]
-        return mistakes(given, values, tags) + near_misses(given, terms)
+        typed = self._typed()
+        return (
+            mistakes(given, values, tags)
+            + near_misses(given, terms)
+            + strays(typed)
+            + not_counting(typed, context.CLIARGS.get("args") or ())
+        )
+
+    def _typed(self) -> dict[str, t.Any]:
+        """The variables that stand on the command line itself, without those of files."""
+        found: dict[str, t.Any] = {}
+        for text in filter(None, context.CLIARGS.get("extra_vars") or ()):
+            if not text.startswith("@"):
+                found.update(self._loader.load(text) if text[0] in "[{" else parse_kv(text))
+        return found

@@ -20,7 +20,13 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal,
 from ansible_collections.rbee.fleet.plugins.module_utils._disk import need_space
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need
-from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import completed, explained, outcomes, reason_of
+from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import (
+    asked,
+    completed,
+    explained,
+    outcomes,
+    reason_of,
+)
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, WRITE
 from ansible_collections.rbee.fleet.plugins.module_utils._request import PRESENT, Request, result
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
@@ -61,7 +67,7 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
     if request.is_brief and request.state == PRESENT and not found.idle:
         return {"full": True}
     if check or found.idle:
-        answer = result(list(outcomes(found, request).values()), _diff.diff_of(found) if check else ())
+        answer = result(asked(outcomes(found, request).values(), request), _diff.diff_of(found) if check else ())
         return completed(found, answer)
     needs = _needs(found, request)
     if needs:

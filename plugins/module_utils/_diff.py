@@ -15,6 +15,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._survey import Survey
 from ansible_collections.rbee.fleet.plugins.module_utils._target import UNIT
 
 HIDDEN = "(secret)\n"
+LONG = 300  # lines of a new file from which on only their number is shown: the page, the catalog and their like
 
 
 def diff_of(found: Survey) -> list[dict[str, str]]:
@@ -41,4 +42,6 @@ def _entry(where: str, before: t.Optional[str], after: str, secret: bool) -> lis
         return []
     if secret:
         before, after = None if before is None else "(old secret)\n", HIDDEN
+    elif before is None and after.count("\n") >= LONG:
+        after = f"({after.count(chr(10))} lines)\n"
     return [{"before_header": where, "after_header": where, "before": before or "", "after": after}]

@@ -91,13 +91,19 @@ def fetch(
 
 
 class WrongDigest(SourceError):
-    """A download that is not what was asked for; it is deleted."""
+    """A file that is not what was asked for. A download is deleted, a file of this machine stays as it is."""
 
     def __init__(self, url: str, expected: str, found: str) -> None:
-        super().__init__(
-            f"{without_secrets(url)} is not the expected file: expected sha256 {expected}, found {found}; "
-            "it is deleted. Correct the digest if the file was meant to change, else distrust the server"
-        )
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme == "file":
+            shown, remedy = (
+                urllib.parse.unquote(parts.path),
+                "correct sha256 if it is the right file, else put the right one there",
+            )
+        else:
+            shown = without_secrets(url)
+            remedy = "it is deleted. Correct the digest if the file was meant to change, else distrust the server"
+        super().__init__(f"{shown} is not the expected file: expected sha256 {expected}, found {found}; {remedy}")
 
 
 class _Fetch:

@@ -15,6 +15,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
     HOST,
     INSTALLED,
     REMOVED,
+    STARTED,
+    STOPPED,
     UPDATED,
     Outcome,
     Request,
@@ -61,16 +63,25 @@ def outcomes(survey: Survey, request: Request) -> dict[str, Outcome]:
         if name not in survey.targets:
             outcome.state = REMOVED if plan.steps else EXTRA
             outcome.declared = dict(receipt.get("declared") or {})
+        elif plan.changes and request.state in (STARTED, STOPPED):
+            outcome.state = request.state
         elif plan.changes:
             outcome.state = INSTALLED if seen.receipt is None else UPDATED
         if receipt.get("idle") and outcome.state != REMOVED:
             outcome.reason = f"idle: {receipt['idle']}"
+        if outcome.kind == QUEEN and survey.unmapped:
+            outcome.reason = f"her map loses {', '.join(survey.unmapped)}"
         found[name] = outcome
     kinds = {spec.name: spec.kind for spec in request.specs}
     for name, fault in survey.faults.items():
         kind = kinds.get(name) or survey.receipts.get(name, {}).get("kind", "")
         found[name] = Outcome(name, kind, state=FAILED, reason=fault)
     return found
+
+
+def asked(found: t.Iterable[Outcome], request: Request) -> list[Outcome]:
+    """What a request that is narrowed to some components has to answer for."""
+    return [one for one in found if one.name == HOST or one.changed or request.asks_for(one.name, one.kind)]
 
 
 def completed(survey: Survey, answer: dict[str, t.Any]) -> dict[str, t.Any]:

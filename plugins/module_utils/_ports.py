@@ -33,8 +33,13 @@ def holder(
             return f"{what} of fleet {receipt.get('fleet')!r}; declare another port"
         coming = next((other for other in declared if other.name == name), None)
         if coming is None:
-            how = f" (rbee-hive remove-worker {name})" if receipt.get("kind") == WORKER else ""
-            return f"{what}, which is not declared any more; remove it on this host{how} or declare another port"
+            if receipt.get("temporary"):
+                return f"{what}, temporary for another checkout; run rbee.fleet.remove_worker, or declare another port"
+            how = f", or on this host with 'rbee-hive remove-worker {name}'" if receipt.get("kind") == WORKER else ""
+            return (
+                f"{what}, which is not declared any more; remove it with 'sync -e rbee_extra=remove', which brings "
+                f"this one, too{how}, or declare another port"
+            )
         if coming.port == spec.port:
             return f"{what}, which is declared with the same port; declare another port for one of them"
         return f"{what}, which moves to port {coming.port}; run again when it has"

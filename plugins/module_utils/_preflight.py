@@ -35,9 +35,10 @@ SYSTEMS = ("linux-x86_64", "linux-aarch64")
 STANDS_FOR = "a secret stays on the controller"  # what is rendered from it is never written
 
 
-def preflight(request: Request, sizes: t.Mapping[str, int], now: float) -> list[Finding]:
-    """Everything at once; an empty list when nothing is in the way.
+def preflight(request: Request, sizes: t.Mapping[str, int], now: float) -> tuple[list[Finding], list[str]]:
+    """Everything at once, and the names of components of which nothing has to be fetched.
 
+    The list of findings is empty when nothing is in the way.
     sizes: bytes of files of the controller, by path. now: the controller's clock, seconds since the epoch, or 0.
     """
     found = [*_of_rights(request.scope), *_of_folder(request.prefix), *_of_platform(), *_of_lock(request.prefix)]
@@ -47,12 +48,12 @@ def preflight(request: Request, sizes: t.Mapping[str, int], now: float) -> list[
     try:
         survey = _converge.look(dataclasses.replace(request, state=PRESENT, stage=False, secrets=secrets))
     except _converge.ConvergeError as error:
-        return [*found, finding_of("host", str(error))]
+        return [*found, finding_of("host", str(error))], []
     found += _preflight_rules.of_faults(survey.faults)
     found += _of_packages(survey, request)
     found += _of_space(survey, sizes)
     found += _of_memory(survey, sizes)
-    return found
+    return found, [name for name, plan in survey.plans.items() if not plan.has(FETCH)]
 
 
 def _of_rights(scope: str) -> t.Iterator[Finding]:

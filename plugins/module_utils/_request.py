@@ -36,7 +36,7 @@ IGNORE, REPORT, REMOVE = "ignore", "report", "remove"
 EXTRAS = (IGNORE, REPORT, REMOVE)
 
 # What a run did with a component
-OK, INSTALLED, UPDATED, REMOVED = "ok", "installed", "updated", "removed"
+OK, INSTALLED, UPDATED, REMOVED = "ok", "installed", "updated", "removed"  # or STARTED, STOPPED
 EXTRA = "extra"  # there, not declared, and left alone
 ROLLED_BACK, FAILED = "rolled-back", "failed"
 BROKEN = frozenset({ROLLED_BACK, FAILED})

@@ -26,6 +26,7 @@ KINDS = (QUEEN, HIVE, PULL, WORKER, MODEL, TOOL)
 ANY_PLATFORM = "any"
 BUNDLED = "bundled"  # a source's kind, and so what tells the agent of the collection from another program
 GATEWAY_FILE = "haproxy.cfg"  # the file of a queen by which our gateway is told from another program
+WORKERS_FILE = "workers.map"  # hers, with a line for each worker, which begins with hive/name and a space
 
 
 class SpecError(ValueError):

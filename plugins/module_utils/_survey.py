@@ -31,6 +31,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, 
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need, is_brought
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     FETCH,
+    SWITCH,
     TEARDOWN,
     Observed,
     Plan,
@@ -58,7 +59,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._request import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceManager, ServiceState
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, Spec, models_of
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, WORKERS_FILE, Spec, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply, glibc_version
 from ansible_collections.rbee.fleet.plugins.module_utils._target import (
@@ -91,6 +92,7 @@ class Survey:
     before any component's. standing: of a request that may stage. staged: the plans bring things and switch nothing.
     drift: how each component differs from what is declared. What is extra has a receipt and a plan, and no target.
     python: what the tool of that name is, or will be, where environments may be built on it.
+    unmapped: the workers, as ``hive/name``, that the queen's map has and will not have.
     """
 
     layout: Layout
@@ -107,6 +109,7 @@ class Survey:
     staged: bool = False
     drift: t.Mapping[str, tuple[Drift, ...]] = dataclasses.field(default_factory=dict)
     python: t.Optional[_interpreter.Interpreter] = None
+    unmapped: t.Sequence[str] = ()
 
     @property
     def changes(self) -> bool:
@@ -207,8 +210,23 @@ def survey(request: Request) -> Survey:
         drift[name] = (drift_of_extra(receipt, request.purge, users, request.temporary),)
     if request.state == PRESENT:
         drift[HOST] = drift_of_host(host_plan, drift.values())
+    unmapped = [name for target in targets.values() for name in _unmapped(target, layout, plans)]
     return Survey(
-        layout, facts, manager, tools, targets, seen, plans, asked, receipts, host_plan, stands, is_staged, drift, own
+        layout,
+        facts,
+        manager,
+        tools,
+        targets,
+        seen,
+        plans,
+        asked,
+        receipts,
+        host_plan,
+        stands,
+        is_staged,
+        drift,
+        own,
+        unmapped,
     )
 
 
@@ -369,6 +387,17 @@ def _port_fault(
         return _ports.holder([name for name in names if states[name].active], spec, receipts, request.specs)
 
     return _host.port_fault(spec.address, spec.port, holder)
+
+
+def _unmapped(target: Target, layout: Layout, plans: t.Mapping[str, Plan]) -> list[str]:
+    """The workers that leave the queen's map by a switch; none of any other component."""
+    path = os.path.join("files", WORKERS_FILE)
+    name = target.spec.name
+    if path not in target.contents or name not in plans or not plans[name].has(SWITCH):
+        return []
+    before = _store.read_text(os.path.join(layout.current(name), path)) or ""
+    after = set(target.contents[path].text.splitlines())
+    return [line.split(" ")[0] for line in before.splitlines() if line not in after]
 
 
 def _generation_fault(target: Target, layout: Layout, account: str) -> str:

@@ -13,7 +13,7 @@ import typing as t
 from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _lock, _placing, _remove, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import BROKE, Apply
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
-from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import completed, explained
+from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import asked, completed, explained
 from ansible_collections.rbee.fleet.plugins.module_utils._request import Request, result
 from ansible_collections.rbee.fleet.plugins.module_utils._survey import survey
 
@@ -32,7 +32,7 @@ def work(request: Request, layout: Layout, journal: _journal.Journal, lock: int)
         found = survey(request)
         _remove.clear_leftovers(layout, found.manager)
         diff = _diff.diff_of(found)
-        answer = completed(found, result(Apply(request, found, journal).run(), diff))
+        answer = completed(found, result(asked(Apply(request, found, journal).run(), request), diff))
         answer["torn_down"] = not os.path.isdir(layout.staging)
         return answer
 

@@ -258,7 +258,9 @@ components:
       type: str
       returned: always
     state:
-      description: One of C(ok), C(installed), C(updated), C(removed), C(extra), C(rolled-back), C(failed).
+      description:
+        - One of C(ok), C(installed), C(updated), C(removed), C(started), C(stopped), C(extra), C(rolled-back),
+          C(failed).
       type: str
       returned: always
     changed:
@@ -271,7 +273,7 @@ components:
       elements: str
       returned: always
     reason:
-      description: Why it failed, was rolled back or is idle.
+      description: Why it failed, was rolled back or is idle; of the queen, which workers leave her map.
       type: str
       returned: always
     logs:

@@ -163,10 +163,10 @@ def main() -> None:
     )
     asked = module.params
     try:
-        found = _preflight.preflight(_request.parse(asked), asked["sizes"], asked["now"])
+        found, there = _preflight.preflight(_request.parse(asked), asked["sizes"], asked["now"])
     except _spec.SpecError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, findings=[dataclasses.asdict(one) for one in found])
+    module.exit_json(changed=False, findings=[dataclasses.asdict(one) for one in found], there=there)
 
 
 if __name__ == "__main__":

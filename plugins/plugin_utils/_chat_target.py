@@ -9,8 +9,8 @@ import json
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import human
-from ansible_collections.rbee.fleet.plugins.module_utils._verdict import IDLE
-from ansible_collections.rbee.fleet.plugins.plugin_utils import _fleet
+from ansible_collections.rbee.fleet.plugins.module_utils._verdict import HELD, IDLE
+from ansible_collections.rbee.fleet.plugins.plugin_utils import _agents, _fleet
 from ansible_collections.rbee.fleet.plugins.plugin_utils._ask import Answer, Question
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Catalog
 from ansible_collections.rbee.fleet.plugins.plugin_utils._fitting import Needed, Place
@@ -43,7 +43,9 @@ def check(prompt: str, max_tokens: t.Any, temperature: t.Any) -> None:
 def served_of(queen: Question, answer: Answer) -> list[str]:
     """The models that the queen lists. Raises ChatError."""
     if not answer.status:
-        raise ChatError(f"the queen does not answer: {answer.reason}; see rbee.fleet.status, and rbee.fleet.install")
+        raise ChatError(
+            f"the queen does not answer: {answer.reason}; see rbee.fleet.status, and rbee.fleet.install or start"
+        )
     if answer.status == 401:
         raise ChatError(f"the queen at {queen.where} knows another key than the one that api_key in rbee.conf leads to")
     try:
@@ -59,6 +61,21 @@ def is_up(model: str, answer: Answer) -> bool:
     except (ValueError, KeyError, TypeError):
         return True
     return any(found) or not found
+
+
+def check_held(model: str, states: t.Mapping[str, _agents.State]) -> None:
+    """Raises ChatError where somebody has stopped what serves a model. states: what each hive's agent says."""
+    held = [
+        (hive, str(component["name"]))
+        for hive, state in sorted(states.items())
+        for component in state["components"]
+        if component["state"] == HELD and model in (component["served_name"], *component.get("models", ()))
+    ]
+    if held:
+        where = " and ".join(f"{worker} of {hive}" for hive, worker in held)
+        hive, worker = held[0]
+        start = f"ansible-playbook rbee.fleet.start --limit {hive} -e rbee_only={worker}"
+        raise ChatError(f"{model} is served by {where}, which was stopped and stays so until it is started: {start}")
 
 
 def serving(

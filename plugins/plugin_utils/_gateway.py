@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import GATEWAY_FILE, File
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import GATEWAY_FILE, WORKERS_FILE, File
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_config import config
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_errors import unknown_model
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, model_backend
@@ -39,7 +39,7 @@ def render(gateway: Gateway) -> tuple[File, ...]:
         File("models.map", "".join(f"{spelt} {model_backend(model)}\n" for model in models for spelt in keys(model))),
         File("models.regex.map", "".join(f"{pattern(model)} {model_backend(model)}\n" for model in models)),
         File("models.card.map", "".join(f"{key(model)} {_json(_card(model))}\n" for model in models)),
-        File("workers.map", "".join(f"{worker.path} {worker.backend}\n" for worker in gateway.workers)),
+        File(WORKERS_FILE, "".join(f"{worker.path} {worker.backend}\n" for worker in gateway.workers)),
         File("hives.map", "".join(f"{hive.alias} {hive.backend}\n" for hive in gateway.hives)),
         *answers,
     ]

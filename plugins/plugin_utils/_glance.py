@@ -13,7 +13,7 @@ import json
 import typing as t
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _verdict
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import KINDS, MODEL, QUEEN
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import KINDS, MODEL, QUEEN, WORKER
 
 Thing = t.Mapping[str, t.Any]
 
@@ -45,19 +45,40 @@ def missing(declared: t.Iterable[Thing], found: t.Iterable[Thing], kinds: t.Cont
     return [spec["name"] for spec in declared if spec["kind"] in kinds and spec["name"] not in names]
 
 
-def drift_of_queen(specs: t.Iterable[Thing], info: Thing) -> list[str]:
-    """Where the queen answers for another configuration than the declared one. info: her ``/v1/info``."""
+def strangers(declared: t.Iterable[Thing], found: t.Iterable[Thing]) -> list[str]:
+    """Names of the workers that another checkout of the configuration has as temporary."""
+    names = {spec["name"] for spec in declared}
+    return [
+        item["name"] for item in found if item["kind"] == WORKER and item.get("temporary") and item["name"] not in names
+    ]
+
+
+def drift_of_queen(specs: t.Iterable[Thing], info: Thing, others: t.Sequence[str] = ()) -> list[str]:
+    """Where the queen answers for another configuration than the declared one.
+
+    info: her ``/v1/info``. others: the workers, as ``hive/name``, that another checkout has as temporary.
+    """
     declared = declared_info(specs)
     lines = []
+    temporary = "queen's map has what another checkout has as temporary, which a run from here takes out of it: "
     for key, want in declared.items():
         have = info.get(key)
         if have == want:
             continue
-        if isinstance(want, list):
+        if others and key in ("workers", "models") and have == _with(want, have, len(others)):
+            lines += [temporary + ", ".join(others)] if key == "workers" else []
+        elif isinstance(want, list):
             lines.append(f"queen has other {key} than declared")
         else:
             lines.append(f"queen has {key} {have}, declared is {want}")
     return lines
+
+
+def _with(want: t.Any, have: t.Any, more: int) -> t.Any:
+    """What the queen answers where so many workers more than declared, with any models, are in her map."""
+    if isinstance(want, list):
+        return have if isinstance(have, list) and set(want) <= set(have) else want
+    return want + more
 
 
 def declared_info(specs: t.Iterable[Thing]) -> dict[str, t.Any]:
@@ -102,7 +123,7 @@ def _not_well(spec: Thing, component: Thing) -> str:
     if state == _verdict.RUNNING:
         return f"is not healthy{because}" if component["healthy"] is False else ""
     idle = spec.get("idle") or any(variant.get("idle") for variant in spec.get("variants", ()))
-    if state == _verdict.INSTALLED or (state == _verdict.IDLE and idle):
+    if state in (_verdict.INSTALLED, _verdict.HELD) or (state == _verdict.IDLE and idle):
         return ""
     if state == _verdict.STOPPED and not spec.get("auto_start", True):
         return ""

@@ -43,9 +43,6 @@ def typed(given: t.Mapping[str, t.Any]) -> Table:
 
 def check_names(known: t.Collection[str], given: t.Iterable[str]) -> None:
     """Raises ConfigError where a variable is unknown."""
-    if "_raw_params" in given:
-        message = """expected NAME=VALUE; a value with spaces needs quotes of its own: -e "args='--one --two'\""""
-        raise ConfigError([Mistake("-e", 0, "", message)])
     unknown = [name for name in given if name not in known and not name.startswith(_ELSEWHERE)]
     if unknown:
         raise ConfigError(

@@ -59,7 +59,13 @@ def document(
 
     queen: what rbee.fleet.agents_info says of her. time: ISO 8601, UTC.
     """
-    hosts = {name: _host(look, queen, fleet, kinds) for name, look in looks.items()}
+    states = {name: (look.said, "") if look.said else _found(look, fleet) for name, look in looks.items()}
+    others = [
+        f"{name}/{worker}"
+        for name, (state, _reason) in states.items()
+        for worker in _glance.strangers(looks[name].declared, state["components"] if state else ())
+    ]
+    hosts = {name: _host(look, states[name], queen, others, kinds) for name, look in looks.items()}
     if not set(kinds) >= set(KINDS):  # and then not the hosts without any of these kinds
         hosts = {name: host for name, host in hosts.items() if host["state"] != OK or host["components"]}
     hives = [name for name in hosts if looks[name].is_hive]
@@ -80,8 +86,15 @@ def not_looked_at(found: t.Mapping[str, t.Any]) -> dict[str, str]:
     return {name: host["reason"] for name, host in found["hosts"].items() if host["state"] in NOT_LOOKED_AT}
 
 
-def _host(look: Look, queen: t.Mapping[str, t.Any], fleet: str, kinds: t.Collection[str]) -> dict[str, t.Any]:
-    state, reason = (look.said, "") if look.said else _found(look, fleet)
+def _host(
+    look: Look,
+    known: tuple[t.Mapping[str, t.Any] | None, str],
+    queen: t.Mapping[str, t.Any],
+    others: t.Sequence[str],
+    kinds: t.Collection[str],
+) -> dict[str, t.Any]:
+    """known: its state, or None and why. others: the workers that another checkout has as temporary."""
+    state, reason = known
     report: dict[str, t.Any] = {
         "state": OK,
         "reason": reason,
@@ -101,7 +114,7 @@ def _host(look: Look, queen: t.Mapping[str, t.Any], fleet: str, kinds: t.Collect
     shown = [component for component in state["components"] if component["kind"] in (*kinds, "")]
     drift = _glance.drift(look.declared, shown, kinds)
     if look.has(QUEEN) and QUEEN in kinds and queen.get("info"):
-        drift += _glance.drift_of_queen(look.declared, queen["info"])
+        drift += _glance.drift_of_queen(look.declared, queen["info"], others)
     report.update(
         state=DRIFT if drift else OK,
         drift=drift,

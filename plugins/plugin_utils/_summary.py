@@ -63,7 +63,9 @@ def lines(hosts: t.Mapping[str, t.Mapping[str, t.Any]], check: bool = False) -> 
     for name, host in hosts.items():
         count = len([component for component in host["components"] if component["kind"] != HOST])
         what = {
-            UNCHANGED: f"ok, nothing to change ({count} components)",
+            UNCHANGED: f"ok, nothing to change ({count} component{'s' * (count != 1)})"
+            if count
+            else "ok, has none of it",
             CHANGED: "would change" if check else "changed",
         }
         said = what.get(host["state"], host["state"])
@@ -104,7 +106,7 @@ def component_line(component: t.Mapping[str, t.Any], check: bool = False) -> str
     """For example ``llama-cpp: rolled-back after 61 s: did not become healthy: answered 503``."""
     text = f"{component['name']}: "
     if check and component["state"] not in BROKEN:
-        return text + "; ".join(component["steps"])
+        return text + "; ".join(component["steps"]) + (f": {component['reason']}" if component["reason"] else "")
     done = component["kind"] == HOST and component["state"] == OK
     text += "; ".join(component["steps"]) if done else component["state"]
     if component["seconds"]:

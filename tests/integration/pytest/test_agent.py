@@ -329,7 +329,7 @@ def test_starting_does_not_install_what_is_declared_by_now(hive: Hive) -> None:
     hive.call("stop", "w")
     newer = hive.host.worker("w", version="2", port=worker.port)
     answer = hive.host.run(newer, state="started")
-    assert answer.states == {"w": "updated"}
+    assert answer.states == {"w": "started"}
     assert hive.host.answers(worker)
 
 

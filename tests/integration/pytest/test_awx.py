@@ -165,7 +165,7 @@ def needs(test: t.Any) -> t.Any:
 
 @needs
 def test_job_templates_install_show_compare_and_remove(awx: Awx) -> None:
-    texts = {name: "false" for name, check in VARIABLES.items() if check.__name__ == "_boolean"}
+    texts = {name: "false" for name, variable in VARIABLES.items() if variable.check.__name__ == "_boolean"}
     install = awx.job("install", {**texts, "rbee_verify": "", "rbee_extra": ""})
     assert install.status == 0, install.said
     assert install.artifacts["action"] == "install"

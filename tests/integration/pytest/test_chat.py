@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pathlib
 import re
 import shlex
@@ -14,6 +15,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.tests.integration.pytest.hub_stand_in import Hub, Repository
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import wait_until
 from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, Machine, machine
 from ansible_collections.rbee.fleet.tests.integration.pytest.test_models import (
     CLIENT,
@@ -65,7 +67,9 @@ def found(
         write_entry(found, "huggingface", CLIENT, client(found.folder, huggingface_environment))
         assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # the hive and rbee.lock
         yield found
-        assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
+        assert (found.folder / ".rbee" / "temporary.conf").exists()
+        assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 2  # that file, too
+        assert not (found.folder / ".rbee" / "temporary.conf").exists()
 
 
 def chat(found: Machine, *words: str, status: int = 0) -> str:
@@ -113,3 +117,9 @@ def test_what_cannot_be_met_says_why(found: Machine) -> None:
     assert "fits on no hive. desk: none of its workers is of a type that serves safetensors models" in said
     assert "no model alon; did you mean 'alone'?" in chat(found, "model=alon", status=2)
     assert "rbee_serve=false says not to bring it" in chat(found, "model=org/tensors", "rbee_serve=false", status=2)
+
+
+def test_a_model_whose_worker_was_stopped_is_to_be_started(found: Machine) -> None:
+    assert found.changes("rbee.fleet.stop", "-i", "rbee.yml", "--tags", "workers") == 1
+    wait_until(lambda: all(not one["up"] for one in json.loads(found.get("queen", "/v1/load", KEY)[1])["models"]))
+    assert "start --limit desk -e rbee_only=llama" in chat(found, "model=alone", status=2)

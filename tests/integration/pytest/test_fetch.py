@@ -477,9 +477,11 @@ def test_a_file_of_the_host_is_copied_and_verified(place: Place, tmp_path: pathl
     place.fetch(source.as_uri())
     assert place.dest.read_bytes() == CONTENT
     source.write_bytes(b"other")
-    with pytest.raises(WrongDigest):
+    with pytest.raises(WrongDigest) as refusal:
         fetch(source.as_uri(), str(place.dest), SHA256, limits=QUICK)
-    assert place.dest.read_bytes() == CONTENT
+    assert (place.dest.read_bytes(), source.read_bytes()) == (CONTENT, b"other")
+    assert str(refusal.value).startswith(f"{source} is not the expected file: ")
+    assert str(refusal.value).endswith("; correct sha256 if it is the right file, else put the right one there")
 
 
 def test_a_missing_file_of_the_host_is_named(place: Place, tmp_path: pathlib.Path) -> None:

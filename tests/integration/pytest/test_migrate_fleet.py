@@ -92,6 +92,7 @@ def test_an_installed_fleet_is_declared_as_it_is(fleet: Machine) -> None:
     assert KEY not in said
     shutil.rmtree(fleet.folder / "models")  # what is installed needs no source
     assert fleet.changes("rbee.fleet.install", "-i", "again/rbee.yml") == 1  # rbee.lock, which is as it was
+    assert fleet.changes("rbee.fleet.validate", "-i", "again/rbee.yml") == 0
     assert (fleet.folder / "again" / "rbee.lock").read_bytes() == (fleet.folder / "rbee.lock").read_bytes()
     before, _catalog = load(str(fleet.folder))
     after, _catalog = load(str(fleet.folder / "again"))

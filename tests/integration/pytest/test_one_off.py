@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import shutil
 import socket
 import sys
@@ -107,7 +108,8 @@ def test_a_worker_that_fails_at_first_and_for_which_the_same_command_goes_on(fle
         lambda: fleet.machine.get("queen", "/workers/desk/spare/") == (200, "--greet you there")
     )  # she checks it
     assert fleet.pids().items() > {name: pids[name] for name in ("hive", "engine")}.items()  # restarted nobody else
-    fleet.play("remove_worker", "hive=desk", "worker=spare")
+    said = fleet.play("remove_worker", "hive=desk", "worker=spare")
+    assert re.search(r"queen: updated in [\d.]+ s: her map loses desk/spare$", said, re.MULTILINE)
     assert fleet.text("hives.conf") == before and fleet.pids().keys() == {"queen", "hive", "engine"}
 
 
@@ -141,7 +143,8 @@ def test_what_is_temporary_is_left_alone_by_everybody_and_removed_by_name(fleet:
     assert fleet.machine.get("queen", "/workers/desk/trial/")[0] == 404  # her map is that of the other checkout
     fleet.play("remove_worker", "hive=desk", "worker=trial", inventory=other)
     assert "trial" not in fleet.pids()
-    fleet.play("install_worker", *words)
+    said = fleet.play("install_worker", *words)
+    assert "worker trial: wrote hives.conf; removed .rbee/temporary.conf" in said
     assert '"trial"' in fleet.text("hives.conf") and fleet.text(TEMPORARY) == ""
     assert fleet.machine.get("queen", "/workers/desk/trial/")[0] == 200
     fleet.play("remove_worker", "hive=desk", "worker=trial")

@@ -127,7 +127,7 @@ def test_a_release_that_a_person_damaged_is_made_anew_and_all_that_run_from_it_r
 def test_a_release_that_the_chosen_worker_shares_with_another_is_fetched_for_it(host: Host) -> None:
     a, b = host.worker("a"), host.worker("b")
     answer = host.run(a, b, names=("b",))
-    assert answer.states == {"a": "ok", "b": "installed"}
+    assert answer.states == {"b": "installed"}
     assert host.answers(b)
 
 
@@ -176,7 +176,7 @@ def test_a_stop_of_everything_is_of_one_fleet(host: Host) -> None:
     host.run(ours)
     host.run(theirs, fleet="theirs")
     answer = host.run(state="stopped")
-    assert answer.states == {"ours": "updated"}
+    assert answer.states == {"ours": "stopped"}
     assert (host.answers(ours), host.answers(theirs)) == (False, True)
 
 

@@ -239,7 +239,8 @@ def test_a_port_of_our_own_is_told_with_its_name_and_the_remedy(host: Host) -> N
     answer = host.run(renamed)
     assert answer.of("after")["reason"] == (
         f"port {old.port} on 127.0.0.1 is taken by worker before, which is not declared any more; "
-        "remove it on this host (rbee-hive remove-worker before) or declare another port"
+        "remove it with 'sync -e rbee_extra=remove', which brings this one, too, "
+        "or on this host with 'rbee-hive remove-worker before', or declare another port"
     )
     assert host.answers(old)
     host.run(old, state="stopped")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import typing as t
 
 import pytest
@@ -50,7 +51,8 @@ def running(fleet: Machine) -> list[str]:
 
 def test_a_stop_holds_until_the_next_start(fleet: Machine) -> None:
     assert running(fleet) == ["queen", "hive", "engine"]
-    assert changes(fleet, "stop") == 1
+    done = fleet.play("rbee.fleet.stop", "-i", "rbee.yml")
+    assert done.returncode == 0 and re.findall(r"(\w+): stopped in", done.stdout) == ["queen", "hive", "engine"]
     assert running(fleet) == []
     assert changes(fleet, "install") == 0
     assert running(fleet) == []

@@ -181,5 +181,7 @@ def test_a_hive_that_left_is_told_until_it_is_forgotten(fleet: Fleet) -> None:
     status, found = fleet.sync("-e", "rbee_extra=remove")
     assert (status, found["result"]) == (2, "failed")
     assert "rbee_forget=gone" in found["failures"][0]["reason"]
+    done = fleet.machine.play("rbee.fleet.sync", "-i", "rbee.yml", "-e", "rbee_forget=gon")
+    assert done.returncode == 2 and "unknown hive outside the configuration 'gon'; did you mean 'gone'?" in done.stdout
     assert fleet.repair("-e", "rbee_forget=gone") == {"queen changed"}
     assert list(json.loads(path.read_text())["register"]) == ["desk"]

@@ -10,7 +10,7 @@ import typing as t
 from unittest import mock
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils._diff import diff_of
+from ansible_collections.rbee.fleet.plugins.module_utils._diff import LONG, diff_of
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import UNIT, WRITE, Observed, Plan, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Spec
@@ -54,6 +54,13 @@ def test_a_file_that_changes_shows_before_and_after(shown: t.Callable[..., Entri
 
 def test_a_new_file_shows_as_new(shown: t.Callable[..., Entries]) -> None:
     assert shown({"files/f": Content("b")}, [WRITE]) == [entry("w/files/f", "", "b")]
+
+
+def test_of_a_long_file_that_is_new_only_the_number_of_lines_is_shown(shown: t.Callable[..., Entries]) -> None:
+    short, long = "a\n" * (LONG - 1), "a\n" * LONG
+    assert shown({"files/f": Content(long)}, [WRITE]) == [entry("w/files/f", "", f"({LONG} lines)\n")]
+    assert shown({"files/f": Content(short)}, [WRITE]) == [entry("w/files/f", "", short)]
+    assert shown({"files/f": Content(long)}, [WRITE], {"files/f": short}) == [entry("w/files/f", short, long)]
 
 
 def test_an_equal_file_is_not_shown(shown: t.Callable[..., Entries]) -> None:

@@ -38,8 +38,17 @@ def test_only_what_listens_where_it_would_is_in_its_way(theirs: dict[str, t.Any]
 @pytest.mark.parametrize(
     ("theirs", "declared", "says"),
     [
-        ({}, [], "worker a, which is not declared any more; remove it on this host (rbee-hive remove-worker a) or"),
-        ({"kind": "queen"}, [], "queen a, which is not declared any more; remove it on this host or declare"),
+        (
+            {},
+            [],
+            "worker a, which is not declared any more; remove it with 'sync -e rbee_extra=remove', which brings this",
+        ),
+        (
+            {"kind": "queen"},
+            [],
+            "queen a, which is not declared any more; remove it with 'sync -e rbee_extra=remove', wh",
+        ),
+        ({"temporary": True}, [], "worker a, temporary for another checkout; run rbee.fleet.remove_worker, or declare"),
         ({}, [spec("a", 81)], "worker a, which moves to port 81; run again when it has"),
         ({}, [spec("a")], "worker a, which is declared with the same port; declare another port for one of them"),
         ({"fleet": "theirs"}, [], "worker a of fleet 'theirs'; declare another port"),

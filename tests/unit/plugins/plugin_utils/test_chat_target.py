@@ -91,6 +91,18 @@ def test_a_worker_that_was_to_serve_it_on_demand(parse: t.Callable[..., Fleet], 
     assert _chat_target.serving("small", fleet, catalog, states) == {}
 
 
+def test_a_worker_that_was_stopped_is_to_be_started() -> None:
+    def state(**more: t.Any) -> t.Any:
+        return {"components": [{"name": "w", "state": "held", "served_name": "", **more}]}
+
+    check = _chat_target.check_held
+    assert said(check, "org/m", {"b": state(models=["org/m"]), "a": state(served_name="org/m")}) == (
+        "org/m is served by w of a and w of b, which was stopped and stays so until it is started: "
+        "ansible-playbook rbee.fleet.start --limit a -e rbee_only=w"
+    )
+    check("org/m", {"a": state(served_name="org/m", state="failed"), "b": state(served_name="other")})
+
+
 def test_of_several_files_the_one_that_most_people_take() -> None:
     choose = _model_size.choice_of
     assert choose("m", Offer(1, 1, "gguf", {"only.gguf": 1})) == "only.gguf"

@@ -31,7 +31,6 @@ def test_what_is_as_declared_has_no_drift() -> None:
         (component(state="failed", healthy=None, reason="exited with 1"), "llama-cpp is failed: exited with 1"),
         (component(state="restarting", healthy=None), "llama-cpp is restarting"),
         (component(state="stopped", healthy=None, reason="it should run"), "llama-cpp is stopped: it should run"),
-        (component(state="held", healthy=None, reason="on request"), "llama-cpp is held: on request"),
         (component(state="idle", healthy=None, reason="no model"), "llama-cpp is idle: no model"),
         (component(state="starting", healthy=False, health="answered 503"), "llama-cpp is starting: answered 503"),
         (component(healthy=False, health="answered 500"), "llama-cpp is not healthy: answered 500"),
@@ -49,6 +48,7 @@ def test_every_difference_is_a_line(found: t.Any, line: str) -> None:
     ("declared", "found"),
     [
         (spec(auto_start=False), component(state="stopped", healthy=None)),
+        (spec(), component(state="held", healthy=None, reason="on request")),
         (spec(idle="no model"), component(state="idle", healthy=None, reason="no model")),
         (spec(), component(state=None, reason="not root")),
         (spec(), component(healthy=None)),
@@ -96,3 +96,18 @@ def test_a_queen_that_answers_for_another_configuration() -> None:
         "queen has other models than declared",
     ]
     assert _glance.drift_of_queen([spec("queen", "queen")], info) == []
+
+
+def test_a_queen_that_has_what_another_checkout_has_as_temporary() -> None:
+    info = {"workers": 1, "models": ["a"]}
+    queen = spec("queen", "queen", files=[{"path": "info.json", "content": json.dumps(info)}])
+    assert _glance.strangers(DECLARED, [component(name="trial", temporary=True), component(temporary=True)]) == [
+        "trial"
+    ]
+    said = "queen's map has what another checkout has as temporary, which a run from here takes out of it: desk/trial"
+    assert _glance.drift_of_queen([queen], {"workers": 2, "models": ["a", "b"]}, ["desk/trial"]) == [said]
+    assert _glance.drift_of_queen([queen], info, ["desk/trial"]) == []
+    assert _glance.drift_of_queen([queen], {"workers": 3, "models": []}, ["desk/trial"]) == [
+        "queen has workers 3, declared is 1",
+        "queen has other models than declared",
+    ]

@@ -11,10 +11,16 @@ import typing as t
 
 import pytest
 import yaml
-from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import VARIABLES, mistakes, near_misses
+from ansible_collections.rbee.fleet.plugins.plugin_utils._run_variables import (
+    VARIABLES,
+    mistakes,
+    near_misses,
+    not_counting,
+    strays,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[4]
-BOOLEANS = [name for name, check in VARIABLES.items() if check.__name__ == "_boolean"]
+BOOLEANS = [name for name, variable in VARIABLES.items() if variable.check.__name__ == "_boolean"]
 
 
 def of(tags: t.Iterable[str] = (), **values: t.Any) -> list[str]:
@@ -24,7 +30,8 @@ def of(tags: t.Iterable[str] = (), **values: t.Any) -> list[str]:
 def test_the_documentation_has_a_row_for_each() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     table = page.split("## Variables of a run\n")[1].split("\n## ")[0]
-    assert re.findall(r"^\| `(rbee_\w+)` \|", table, re.MULTILINE) == list(VARIABLES)
+    rows = re.findall(r"^\| `(rbee_\w+)` \|[^|]*\| ([\w, ]+) \|", table, re.MULTILINE)
+    assert rows == [(name, ", ".join(variable.playbooks)) for name, variable in VARIABLES.items()]
 
 
 def test_the_defaults_of_the_playbooks_are_right() -> None:
@@ -79,3 +86,46 @@ def test_near_misses_of_a_playbooks_own_variables_are_told_and_others_are_anybod
         "modle: unknown variable; did you mean 'model'?",
         "host: unknown variable; did you mean 'hosts'?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("playbooks", "name", "said"),
+    [
+        (["rbee.fleet.install"], "rbee_force", ""),
+        (["rbee.fleet.install"], "rbee_extra", "rbee_extra: is of sync, and does not count in install"),
+        (["rbee.fleet.install", "rbee.fleet.sync"], "rbee_extra", ""),
+        (
+            ["rbee.fleet.start", "rbee.fleet.status"],
+            "rbee_update",
+            "rbee_update: is of install and sync, and does not count in start and status",
+        ),
+        (["rbee.fleet.init"], "rbee_force", "rbee_force: is of install and models, and does not count in init"),
+        (["rbee.fleet.stop_worker"], "rbee_result_file", ""),
+        (
+            ["rbee.fleet.stop_worker"],
+            "rbee_only",
+            "rbee_only: is of install, start, stop and uninstall, and does not count in stop_worker",
+        ),
+        (["rbee.fleet.install_worker"], "rbee_serve", ""),  # has a list of its own, as has the next
+        (["rbee.fleet.chat"], "rbee_purge", ""),
+        (["site.yml"], "rbee_extra", ""),  # may import any of ours
+        (["rbee.fleet.install", "site.yml"], "rbee_extra", ""),
+        (["rbee.fleet.install"], "region", ""),
+    ],
+)
+def test_what_does_not_count_in_a_playbook_is_refused(playbooks: list[str], name: str, said: str) -> None:
+    assert not_counting([name], playbooks) == ([said] if said else [])
+
+
+def test_a_lock_cannot_be_renewed_and_forbidden_to_change() -> None:
+    assert of(rbee_update="true", rbee_frozen=True) == [
+        "rbee_frozen: rbee_update changes rbee.lock, which this forbids; leave one of them out"
+    ]
+    assert of(rbee_update="true", rbee_frozen="false") == []
+
+
+def test_what_ansible_splits_off_at_a_space_is_not_dropped_silently() -> None:
+    assert strays({"hosts": "a,", "_raw_params": "b c"}) == [
+        """-e: expected NAME=VALUE, not 'b c'; a value with spaces needs quotes of its own: -e "NAME='one two'\""""
+    ]
+    assert strays({"hosts": "a,b"}) == []

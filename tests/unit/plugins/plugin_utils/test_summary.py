@@ -57,6 +57,11 @@ def test_the_result_file_names_what_a_retry_takes_up():
 
 def test_an_unchanged_host_is_one_line():
     assert text({"h": report(outcome("a"), outcome("b"), outcome("host"))}) == "h  ok, nothing to change (2 components)"
+    assert text({"h": report(outcome("a"))}) == "h  ok, nothing to change (1 component)"
+
+
+def test_a_host_without_anything_that_a_run_is_narrowed_to_says_so():
+    assert text({"h": report(outcome("host"))}) == "h  ok, has none of it"
 
 
 def test_a_failure_shows_its_reason_its_log_and_what_was_kept():
