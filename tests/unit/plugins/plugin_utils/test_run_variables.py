@@ -97,7 +97,7 @@ def test_near_misses_of_a_playbooks_own_variables_are_told_and_others_are_anybod
         (
             ["rbee.fleet.start", "rbee.fleet.status"],
             "rbee_update",
-            "rbee_update: is of install and sync, and does not count in start and status",
+            "rbee_update: is of install, sync and models, and does not count in start and status",
         ),
         (["rbee.fleet.init"], "rbee_force", "rbee_force: is of install and models, and does not count in init"),
         (["rbee.fleet.stop_worker"], "rbee_result_file", ""),
