@@ -138,5 +138,6 @@ def test_our_queen_routes_in_front_of_their_hive(fleet: Machine) -> None:
 def test_ours_take_their_place_again(fleet: Machine) -> None:
     (fleet.folder / "catalog" / "hive.toml").unlink()
     assert fleet.changes("rbee.fleet.install", "-i", "rbee.yml") == 1
+    wait_until(lambda: fleet.get("queen", "/hives/desk/v1/state")[0] == 200)  # she has seen the other agent
     state = json.loads(fleet.get("queen", "/hives/desk/v1/state")[1])
     assert {item["name"] for item in state["components"]} == {"queen", "hive", "engine"}
