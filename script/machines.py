@@ -40,7 +40,7 @@ PYTHON = "3.11"  # of the image's Debian 12
 PORT = 8000  # where artefacts are served, on every address of the private network
 MARK = pathlib.Path("/run/rbee-machines")  # on a file system that only the namespaces have
 WRITTEN = ("/etc", "/opt", "/usr/local")  # where a local hive and its queen write
-LANES = ("1", "2")  # as many runs of a checkout go on at the same time, each in a lane of its own
+LANES = ("1", "2", "3")  # as many runs of a checkout go on at the same time, each in a lane of its own
 LANE = os.environ.get("RBEE_MACHINES_LANE", LANES[0])
 CGROUP = f"/rbee-machines-{hashlib.sha256(bytes(ROOT)).hexdigest()[:8]}-{LANE}"  # another checkout has another
 

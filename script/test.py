@@ -448,7 +448,7 @@ TIERS: dict[str, dict[str, Check]] = {
     },
 }
 # How many checks of a tier run at the same time, if not one after the other.
-BESIDE = {"lint": 2, "sanity": 2, "molecule": 2, "matrix": 2}
+BESIDE = {"lint": 2, "sanity": 2, "molecule": 3, "matrix": 2}
 LONG = ("long",)  # run only when they are named; docs/figures.md has what the last run printed
 
 

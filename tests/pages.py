@@ -60,7 +60,6 @@ ELSEWHERE = {
     "script/demo --down": Elsewhere("script/test.py", "the same"),
     "script/test": Elsewhere("script/test.py", "is what runs the tests"),
     "ansible-playbook rbee.fleet.migrate -e config=FOLDER -e hosts=…": Elsewhere("docs/migrate.md", "abridged"),
-    "ansible-playbook rbee.fleet.install_worker": Elsewhere("docs/one-offs.md", "abridged"),
     "ansible-galaxy collection install rbee.fleet": Elsewhere(
         "README.md", "fetches what is published; tests install what is in the clone"
     ),

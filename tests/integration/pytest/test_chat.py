@@ -30,7 +30,7 @@ pytestmark = NEEDS
 
 KEY = "a-key-that-nobody-is-shown"
 RBEE = """
-    fleet = {{ name = "play", fetch = "controller", scope = "user", prefix = "{prefix}" }}
+    fleet = {{ name = "play", scope = "user", prefix = "{prefix}" }}
     queen = {{ mode = "attached-hive", attached_hive_alias = "desk", port = {queen}, api_key = "env:CHAT_KEY" }}
     """
 HIVES = """

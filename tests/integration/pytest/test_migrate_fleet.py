@@ -22,7 +22,7 @@ pytestmark = NEEDS
 
 KEY = "a-key-of-the-test"
 RBEE = """
-    fleet = {{ name = "play", fetch = "controller", scope = "user", prefix = "{prefix}" }}
+    fleet = {{ name = "play", scope = "user", prefix = "{prefix}" }}
     package = {{ health_check_timeout = 90 }}
     [queen]
     port = {queen}

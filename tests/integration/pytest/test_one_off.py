@@ -21,7 +21,7 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import
 pytestmark = NEEDS
 
 RBEE = """
-    fleet = {{ name = "play", fetch = "controller", scope = "user", prefix = "{prefix}" }}
+    fleet = {{ name = "play", scope = "user", prefix = "{prefix}" }}
     queen = {{ port = {queen} }}
     """
 HIVES = "# nothing yet\n"

@@ -17,7 +17,7 @@ pytestmark = NEEDS
 CONFIGURATION = {
     "rbee.yml": "plugin: rbee.fleet.hives\n",
     "rbee.conf": """
-        fleet = {{ name = "play", fetch = "controller", scope = "user", prefix = "{prefix}" }}
+        fleet = {{ name = "play", scope = "user", prefix = "{prefix}" }}
         queen = {{ mode = "attached-hive", attached_hive_alias = "desk", port = {queen} }}
         """,
     "hives.conf": """

@@ -20,7 +20,7 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import
 pytestmark = NEEDS
 
 RBEE = """
-    fleet = {{ name = "play", fetch = "controller", scope = "user", prefix = "{prefix}" }}
+    fleet = {{ name = "play", scope = "user", prefix = "{prefix}" }}
     queen = {{ mode = "attached-hive", attached_hive_alias = "desk", port = {queen} }}
     """
 HIVES = """
