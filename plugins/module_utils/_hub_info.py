@@ -66,7 +66,7 @@ def info(name: str, revision: str, token: str, environment: t.Mapping[str, str])
         request = urllib.request.Request(address)
         if token or credentials:  # they go to nobody to whom the hub may redirect
             request.add_unredirected_header("Authorization", f"Bearer {token}" if token else credentials)
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        with urllib.request.build_opener().open(request, timeout=TIMEOUT) as answer:
             text = answer.read(_LARGEST).decode()
     except urllib.error.HTTPError as error:
         raise Unknown(_refused(error, name, revision, shown, bool(token))) from None

@@ -471,7 +471,7 @@ def test_a_requirement_without_a_digest_accepts_any_file(line: str, missing: lis
 
 def test_digests_on_some_lines_alone_are_a_mistake() -> None:
     python = "[[release]]\nversion = '1'\n[release.python]\nrequirements = '''\na==1 --hash=sha256:00\nb==2\n'''\n"
-    (mistake,) = mistakes(ENGINE.split("[[release]]")[0] + python)
+    (mistake,) = mistakes(ENGINE.split("[[release]]", maxsplit=1)[0] + python)
     assert "release[0].python.requirements" in mistake and "on every line or on none; 'b==2' has none" in mistake
 
 
