@@ -38,7 +38,6 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOCKS, OURS = ROOT / "catalog" / "locks", ROOT / "requirements"
 MACHINES = ("x86_64", "aarch64")
-BOOTSTRAP = runpy.run_path(str(ROOT / "script" / "bootstrap.py"))
 PYTHONS = tuple((3, minor) for minor in range(9, 16))
 OLD_GLIBC = 28  # 2.28, of RHEL 8: the oldest of a distribution that is maintained
 _HERE = "here"  # stands for all platform tags of a machine
@@ -185,10 +184,20 @@ def _options(path: pathlib.Path) -> list[str]:
     return options
 
 
+def find_uv() -> pathlib.Path:
+    """The uv that the project pins. Raises LookupError."""
+    bootstrap = runpy.run_path(str(ROOT / "script" / "bootstrap.py"))
+    try:
+        found: pathlib.Path = bootstrap["find_uv"]()
+    except bootstrap["BootstrapError"] as error:
+        raise LookupError(str(error)) from None
+    return found
+
+
 def _compile(folder: pathlib.Path, *arguments: str | pathlib.Path) -> None:
-    """Raises CalledProcessError."""
+    """Raises CalledProcessError, LookupError."""
     environment = {key: value for key, value in os.environ.items() if key != "UV_TORCH_BACKEND"}
-    command = [BOOTSTRAP["find_uv"](), "pip", "compile", "--quiet", "--no-config", *arguments]
+    command = [find_uv(), "pip", "compile", "--quiet", "--no-config", *arguments]
     subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
@@ -226,7 +235,7 @@ def main(words: t.Sequence[str]) -> int:
         sys.stderr.write(f"{name}\n")
         try:
             (renew if (LOCKS / f"{name}.in").exists() else renew_ours)(name)
-        except (LookupError, OSError, BOOTSTRAP["BootstrapError"], subprocess.CalledProcessError) as error:
+        except (LookupError, OSError, subprocess.CalledProcessError) as error:
             sys.stderr.write(f"script/lock: {name}: {error}\n")
             return 1
     return 0

@@ -174,8 +174,10 @@ class Host:
     def _work(self, request: Request) -> Answer:
         for folder in (self.layout.prefix, self.layout.journals):
             _store.make_folder(folder)
-        lock = _lock.grab(self.layout.lock)
-        assert lock is not None, "another run has this host"
+        grabbed: list[int] = []
+        # A child that a killed run was about to execute has the lock for a moment longer.
+        wait_until(lambda: grabbed.extend(filter(None, [_lock.grab(self.layout.lock)])) or grabbed)
+        (lock,) = grabbed
         journal = _journal.Journal(os.path.join(self.layout.journals, f"{time.time_ns()}.jsonl"))
         try:
             result = _work.work(request, self.layout, journal, lock)
