@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures a queen and up to ten hives on machines that boot systemd: medians and ratios.
 
-    script/machines run python tests/bench/fleet.py [--hives 1,3,10] [--rate 2.4] [--pairs 9] [--requests 40]
+    script/machines run python tests/bench/fleet.py [--hives 1,3,10] [--alone 10] [--rate 2.4] [--pairs 9] …
 
 Wall and CPU times are of whole commands on the controller, Ansible's own start included. All machines share the cores
 of this one, so that installing at once is bound by them, as real machines are not. So fresh installs are measured
@@ -104,25 +104,26 @@ def fetch_from_here() -> served.Pace:
     return served.serve(folder, PORT)
 
 
-def fresh(fleet: Fleet, counts: t.Sequence[int], how: str) -> None:
-    """Install every host alone, then some of them at once; all is taken away in between."""
+def fresh(fleet: Fleet, counts: t.Sequence[int], singles: int, how: str) -> None:
+    """Install hosts alone, then some of them at once; all is taken away in between. singles: how many hives alone."""
     alone: dict[str, float] = {}
     say(f"fresh install, {how}")
     for count in counts:
         fleet.declare(count)
-        for host in fleet.hosts:
+        for host in fleet.hosts[: singles + 1]:
             if host not in alone:
                 alone[host] = install("--limit", host)[0].wall
                 uninstall("--limit", host)
         at_once = install()[0]
         uninstall()
-        slowest = max(fleet.hosts, key=lambda host: alone[host])
-        one_by_one = sum(alone[host] for host in fleet.hosts)
+        slowest = max(alone, key=lambda host: alone[host])
         say(f" queen and {count} hives at once", f"{at_once.wall:.1f} s")
         say(f"   slowest single, {slowest}", f"{alone[slowest]:.1f} s")
-        say("   one after the other", f"{one_by_one:.1f} s")
         say("   at once to the slowest single", f"{at_once.wall / alone[slowest]:.2f}")
-        say("   at once to one after the other", f"{at_once.wall / one_by_one:.2f}")
+        if alone.keys() >= {*fleet.hosts}:
+            one_by_one = sum(alone[host] for host in fleet.hosts)
+            say("   one after the other", f"{one_by_one:.1f} s")
+            say("   at once to one after the other", f"{at_once.wall / one_by_one:.2f}")
         say("   controller CPU for each host", f"{at_once.cpu / len(fleet.hosts):.2f} s")
 
 
@@ -243,6 +244,7 @@ def numbers(text: str) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hives", type=numbers, default=[1, 3, 10], help="of the fresh installs, for example 1,3,10")
+    parser.add_argument("--alone", type=int, default=10, help="hives that are also installed alone")
     parser.add_argument("--rate", type=float, default=2.4, help="MB/s that a host fetches in the limited installs")
     parser.add_argument("--pairs", type=int, default=9, help="of runs without changes")
     parser.add_argument("--requests", type=int, default=40, help="pairs of them")
@@ -255,9 +257,9 @@ def main() -> None:
         run(*MOLECULE, "create", "--scenario-name", "ten")
         os.environ["ANSIBLE_CONFIG"] = str(PLACE / "ansible.cfg")
         fleet, pace = Fleet(), fetch_from_here()
-        fresh(fleet, options.hives, f"{os.cpu_count()} cores for all hosts, no limit of the network")
+        fresh(fleet, options.hives, options.alone, f"{os.cpu_count()} cores for all hosts, no limit of the network")
         pace.rate = options.rate * 1e6
-        fresh(fleet, options.hives, f"{options.rate:g} MB/s for each host's downloads")
+        fresh(fleet, options.hives, options.alone, f"{options.rate:g} MB/s for each host's downloads")
         pace.rate = 0
         through_the_queen(fleet, options.requests)
         for count in options.hives:
