@@ -76,8 +76,9 @@ class ActionModule(ActionBase):
         if name in served:
             _chat_target.check_held(name, states)
         entry = _chat_target.serving(name, fleet, catalog, states)
+        _chat_target.check_serve(name, served, options["serve"])
         if not entry:
-            keys = _chat_target.model_keys(name, options["file"], fleet, served, options["serve"])
+            keys = _chat_target.model_keys(name, options["file"], fleet, served)
             declares, needed = _model_size.needed(name, keys, fleet, str(folder))
             place, unfit = _fitting.choose(needed, fleet, catalog, states, silent)
             if place is None:

@@ -35,7 +35,7 @@ def check(prompt: str, max_tokens: t.Any, temperature: t.Any) -> None:
         ("temperature", temperature, float, "a number"),
     ):
         try:
-            kind(str(0 if value is None else value))
+            kind(str(0 if value in (None, "") else value))
         except ValueError:
             raise ChatError(f"-e {name}: expected {expected}, not {str(value)!r}") from None
 
@@ -115,17 +115,22 @@ def chosen(wanted: str, served: t.Sequence[str]) -> str:
     raise ChatError(f"several models are served; name one with -e model=NAME: {', '.join(served)}")
 
 
-def model_keys(
-    name: str, file: str, fleet: _fleet.Fleet, served: t.Sequence[str], serve: bool
-) -> dict[str, str] | None:
-    """What declares the model, None where it is declared. Raises ChatError where it is not to be brought, or unknown.
+def check_serve(name: str, served: t.Sequence[str], serve: bool) -> None:
+    """Raises ChatError where nobody serves the model, and it is not to be brought."""
+    if not serve:
+        raise ChatError(f"nobody serves {name}, and rbee_serve=false says not to bring it; {_now(served)}")
+
+
+def _now(served: t.Sequence[str]) -> str:
+    return f"served are {', '.join(served)}" if served else "no model is served"
+
+
+def model_keys(name: str, file: str, fleet: _fleet.Fleet, served: t.Sequence[str]) -> dict[str, str] | None:
+    """What declares the model, None where it is declared. Raises ChatError where it is unknown.
 
     file: of the repository, which was named beside it.
     """
     declared = [model.name for model in fleet.models]
-    now = f"served are {', '.join(served)}" if served else "no model is served"
-    if not serve:
-        raise ChatError(f"nobody serves {name}, and rbee_serve=false says not to bring it; {now}")
     if name in declared:
         if file:
             raise ChatError(f"{name} is declared, and models.conf says which file it is; leave file out")

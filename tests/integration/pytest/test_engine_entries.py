@@ -172,7 +172,7 @@ def test_a_type_of_ones_own_is_locked(fleet: Machine, uv: pathlib.Path) -> None:
     text = pages.changed(
         ENTRY.content,
         ('requirements = "sglang==0.5.23"', 'lock = "locks/sglang.txt"'),
-        (">=3.11,<3.14", "==3.12.*"),
+        (">=3.11,<3.14", "==3.11.*"),
     )
     catalog = fleet.folder / "catalog"
     entry = parse_entry("sglang", text, ENTRY.name, lambda path: (catalog / path).read_text())

@@ -62,11 +62,19 @@ def test_the_only_one_needs_no_name() -> None:
 def test_where_a_model_comes_from(parse: t.Callable[..., Fleet]) -> None:
     fleet = parse(HIVES, models=MODELS)
     keys = _chat_target.model_keys
-    assert keys("small", "", fleet, [], True) is None
-    assert keys("org/x", "q4.gguf", fleet, [], True) == {"source": "huggingface", "file": "q4.gguf"}
-    assert "no model smal; did you mean 'small'?" in said(keys, "smal", "", fleet, [], True)
-    assert said(keys, "org/x", "", fleet, ["a"], False).endswith("rbee_serve=false says not to bring it; served are a")
-    assert "leave file out" in said(keys, "small", "x.gguf", fleet, [], True)
+    assert keys("small", "", fleet, []) is None
+    assert keys("org/x", "q4.gguf", fleet, []) == {"source": "huggingface", "file": "q4.gguf"}
+    assert "no model smal; did you mean 'small'?" in said(keys, "smal", "", fleet, [])
+    assert "leave file out" in said(keys, "small", "x.gguf", fleet, [])
+
+
+def test_a_model_that_is_not_to_be_brought() -> None:
+    assert said(_chat_target.check_serve, "org/x", ["a"], False).endswith("says not to bring it; served are a")
+    _chat_target.check_serve("org/x", [], True)
+
+
+def test_an_empty_variable_is_none() -> None:
+    _chat_target.check("Hello", "", "")
 
 
 def test_a_worker_that_was_to_serve_it(parse: t.Callable[..., Fleet], engines: Catalog) -> None:
