@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "integration" / "pytest")]
 
 from hub_stand_in import Hub, Repository  # noqa: E402  # it lies beside the tests that it is for
-from pages import ELSEWHERE, FOLLOWED, Command, steps  # noqa: E402
+from pages import ELSEWHERE, FOLLOWED, Command, steps  # noqa: E402  # so does this
 
 PLACE = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 HOME, CLONE, SERVED = PLACE / "home", PLACE / "rbee.fleet", PLACE / "served"
