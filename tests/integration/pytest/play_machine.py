@@ -22,6 +22,7 @@ import urllib.request
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
+from ansible_collections.rbee.fleet.tests.integration.pytest.play_server import PlayServer
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -71,6 +72,7 @@ class Machine:
     def __init__(self, folder: pathlib.Path) -> None:
         self.collections, self.environment = ROOT / ".cache" / "collections", dict[str, str]()
         self.folder, self.prefix = folder, folder / "fleet"
+        self._servers = dict[t.Any, PlayServer]()
         self.ports = {name: free_port() for name in ("queen", "hive", "engine")}
         engine = folder / "engine.py"
         engine.write_text(ENGINE)
@@ -85,12 +87,11 @@ class Machine:
 
     def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Runs a playbook as a user whose home is the folder."""
-        running = self.start(playbook, *options)
-        try:
-            out, err = running.communicate(timeout=600)
-        finally:
-            running.kill()
-        return subprocess.CompletedProcess(running.args, running.returncode, out, err)
+        environment = self._environment()
+        settings = ((self.folder / "ansible.cfg").read_text(), *sorted(environment.items()))
+        if settings not in self._servers:
+            self._servers[settings] = PlayServer(self.folder, environment)
+        return self._servers[settings].run(playbook, *options)
 
     def type(self, line: str) -> str:
         """Types a line of a shell in the folder, as that user. Returns what a command that succeeds prints."""
@@ -103,13 +104,17 @@ class Machine:
         return done.stdout
 
     def start(self, playbook: str, *options: str, **more: t.Any) -> subprocess.Popen[str]:
-        """Begins to. more: of Popen."""
+        """Begins to, as a process of its own. more: of Popen."""
         command = [sys.executable, "-m", "ansible", "playbook", playbook, *options]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, cwd=self.folder, env=self._environment(), text=True, **{**pipes, **more})
 
+    def close(self) -> None:
+        for server in self._servers.values():
+            server.close()
+
     def _environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
         ours = {
             "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
             "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
@@ -144,6 +149,7 @@ def machine(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
     try:
         yield found
     finally:
+        found.close()
         if (found.prefix / "supervisor").exists():
             SupervisorManager(str(found.prefix), str(supervisor_environment)).shutdown()
         shutil.rmtree(found.folder)

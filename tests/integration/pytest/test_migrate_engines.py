@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
@@ -138,8 +139,9 @@ QUIET = ("-e", "scope=user", "-e", "engines=false", "-e", "prefixes=/nowhere/at/
 
 
 @pytest.fixture
-def project(tmp_path: pathlib.Path) -> Machine:
-    return Machine(tmp_path)
+def project(tmp_path: pathlib.Path) -> t.Iterator[Machine]:
+    with contextlib.closing(Machine(tmp_path)) as found:
+        yield found
 
 
 def test_the_older_format_becomes_toml_in_another_folder(project: Machine) -> None:

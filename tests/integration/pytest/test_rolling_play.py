@@ -132,6 +132,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Fleet]:
     try:
         yield fleet
     finally:
+        fleet.machine.close()
         for log in (folder / "queen").rglob("*queen*.log"):  # shown when the test fails
             sys.stdout.write("".join(line for line in log.open() if line.startswith("Server ")))
         for name in HOSTS:

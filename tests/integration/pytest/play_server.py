@@ -1,0 +1,88 @@
+# Copyright (c) 2026 rbee.fleet contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ansible-playbook for many runs: a process that has imported it forks for each, which saves more than half of a run.
+
+A fork goes on as the program ansible-playbook does after its imports. Ansible reads its settings while it is imported,
+so a server is good for one folder, one environment and one text of ansible.cfg.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import typing as t
+import warnings
+
+LIMIT = 600  # seconds of a run
+
+
+class PlayServer:
+    """A server for the runs that begin in ``folder`` with ``environment``."""
+
+    def __init__(self, folder: pathlib.Path, environment: t.Mapping[str, str]) -> None:
+        self._connection, its = socket.socketpair()
+        self._connection.settimeout(LIMIT)
+        with its:
+            command = [sys.executable, __file__, str(its.fileno())]
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=environment, pass_fds=[its.fileno()], process_group=0
+            )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs ansible-playbook with ``arguments``. Raises TimeoutError after ``LIMIT``."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            socket.send_fds(self._connection, [json.dumps(arguments).encode()], [out.fileno(), err.fileno()])
+            code = int(self._connection.recv(16))
+            texts = []
+            for file in out, err:
+                file.seek(0)
+                texts.append(file.read().decode())
+        return subprocess.CompletedProcess(["ansible-playbook", *arguments], code, *texts)
+
+    def close(self) -> None:
+        """Ends the server, and a run that has not ended."""
+        self._connection.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def serve(connection: socket.socket) -> None:
+    """Forks for every run that is asked for, until nobody can ask any more."""
+    from ansible import constants
+    from ansible.cli.playbook import main
+    from ansible.plugins.loader import init_plugin_loader
+
+    warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")  # of ``main``, by this
+    init_plugin_loader()
+    importlib.import_module("ansible_collections.rbee.fleet.plugins.inventory.hives")  # which imports most of it
+    while True:
+        asked, descriptors, _flags, _address = socket.recv_fds(connection, 1 << 16, 2)
+        if not asked:
+            return
+        os.makedirs(constants.DEFAULT_LOCAL_TMP, 0o700, exist_ok=True)  # made by the import, removed by the last run
+        pid = os.fork()
+        if not pid:
+            for number, descriptor in enumerate(descriptors, 1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            sys.argv = ["ansible-playbook", *json.loads(asked)]
+            main()  # it exits
+        for descriptor in descriptors:
+            os.close(descriptor)
+        _pid, status = os.waitpid(pid, 0)
+        connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
