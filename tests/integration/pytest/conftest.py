@@ -9,6 +9,7 @@ import collections
 import contextlib
 import ctypes
 import fcntl
+import functools
 import hashlib
 import os
 import pathlib
@@ -90,16 +91,24 @@ def smollm2(uv: pathlib.Path) -> pathlib.Path:
     return model
 
 
+@functools.cache
+def _remembering(ask: t.Callable[[str], t.Any]) -> t.Callable[[str], t.Any]:
+    """``ask``, which is called once for an argument in all tests of a process."""
+    return functools.cache(ask)
+
+
 @pytest.fixture
 def host(
     supervisor_environment: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> t.Iterator[Host]:
     """A host in a temporary folder whose path is short enough for a socket, with supervisor as its service manager."""
-    from ansible_collections.rbee.fleet.plugins.module_utils import _manager
+    from ansible_collections.rbee.fleet.plugins.module_utils import _interpreter, _manager
     from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
     from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import Host
 
     monkeypatch.setattr(_manager, "detect", lambda _scope, prefix, environment: SupervisorManager(prefix, environment))
+    # The Pythons of this machine stay what they are while tests run.
+    monkeypatch.setattr(_interpreter, "ask_interpreter", _remembering(_interpreter.ask_interpreter))
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # no test of these cuts the power
     folder = pathlib.Path(tempfile.mkdtemp(prefix="rbee-"))
     host = Host(folder / "p", tmp_path, supervisor_environment)
