@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.rbee.fleet.plugins.plugin_utils._depot import Depot
 
 MODULE = "rbee.fleet.components"
+PREFIX = argument_spec()["prefix"]["default"]
 PROGRAM = _bundle.digest_of(_bundle.NODE)  # here, since Ansible loads this file once and then forks for each host
 NOT_WELL = (_summary.FAILED, _summary.UNREACHABLE)
 
@@ -92,7 +93,9 @@ class ActionModule(ActionBase):
                 answer = self._bring(answer, supplies, arguments, task_vars)
             elif "follow" in answer:
                 changed = True
-                answer = self._module({"follow": answer["follow"]}, task_vars)
+                self._kept = self._may_keep()  # what was begun keeps the program before all else
+                follow = {"follow": answer["follow"], "prefix": arguments.get("prefix", PREFIX)}
+                answer = self._module(follow, task_vars)
             else:
                 break
         self._remove_tmp_path(self._connection._shell.tmpdir)
@@ -184,7 +187,7 @@ class ActionModule(ActionBase):
         with depot.parcel(files) if several else contextlib.nullcontext(path) as local:
             self._transfer_file(local, remote)
         self._fixup_perms2((tmpdir, remote), execute=False)
-        take = {"prefix": arguments.get("prefix", "/opt/rbee"), "files": {remote: sha256}}
+        take = {"prefix": arguments.get("prefix", PREFIX), "files": {remote: sha256}}
         return self._module({"take": take}, task_vars)
 
     def _dict(self, name: str) -> t.Mapping[str, t.Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -13,7 +14,15 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils import _bundle
-from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import NEEDS, SETTINGS, Machine, machine
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
+from ansible_collections.rbee.fleet.tests.integration.pytest.play_machine import (
+    ENGINE,
+    NEEDS,
+    SETTINGS,
+    TYPE,
+    Machine,
+    machine,
+)
 
 pytestmark = NEEDS
 
@@ -214,3 +223,17 @@ def test_it_returns_what_the_module_returns(fleet: Fleet, options: list[str]) ->
         fleet.machine.write("hives.conf", text)
     assert kept == sent
     assert ("diff" in kept) == ("--diff" in options)
+
+
+def test_where_it_is_missing_the_module_comes_once_however_long_the_work_takes(fleet: Fleet) -> None:
+    """A worker that is ready after two of the calls that follow the work."""
+    slow = fleet.machine.folder / "slow.py"
+    slow.write_text(ENGINE.replace("import http.server, sys", "import http.server, sys, time\n\ntime.sleep(7)"))
+    entry = TYPE.format(port=free_port(), path=slow, sha256=hashlib.sha256(slow.read_bytes()).hexdigest())
+    fleet.machine.write("catalog/slow.toml", entry.replace("engine.py", "slow.py"))
+    hives = (fleet.machine.folder / "hives.conf").read_text()
+    fleet.machine.write("hives.conf", hives.replace('"engine"', '"engine", "slow"'))
+    fleet.program.unlink()
+    done = fleet.machine.play("rbee.fleet.install", "-i", "rbee.yml", "-vvv")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(SENT.findall(done.stdout)) == 1
