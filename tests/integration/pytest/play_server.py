@@ -9,6 +9,7 @@ so a server is good for one folder, one environment and one text of ansible.cfg.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -66,6 +67,7 @@ def serve(connection: socket.socket) -> None:
     warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")  # of ``main``, by this
     init_plugin_loader()
     importlib.import_module("ansible_collections.rbee.fleet.plugins.inventory.hives")  # which imports most of it
+    gc.freeze()  # no fork has to look through what is here already
     while True:
         asked, descriptors, _flags, _address = socket.recv_fds(connection, 1 << 16, 2)
         if not asked:
