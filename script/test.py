@@ -277,7 +277,8 @@ def sanity() -> Result:
 
 
 def ansible_test_units() -> Result:
-    ansible_test("units", "--venv")
+    """With the Python of ansible-test alone: the tier matrix has the others."""
+    ansible_test("units", "--venv", "--python", "default")
     return Result("ansible-test units", passed=1)
 
 
@@ -447,8 +448,14 @@ TIERS: dict[str, dict[str, Check]] = {
         **{name: figures(name) for name in ("queen", "fleet", "status")},
     },
 }
-# How many checks of a tier run at the same time, if not one after the other.
-BESIDE = {"lint": 2, "sanity": 2, "molecule": 3, "matrix": 2}
+# Tiers that run together, and how many of their checks at the same time. What takes longest begins.
+TOGETHER = (
+    (("sanity", "lint", "unit", "matrix"), 2),
+    (("integration",), 1),
+    (("molecule",), 3),
+    (("demo",), 1),
+    (("long",), 1),
+)
 LONG = ("long",)  # run only when they are named; docs/figures.md has what the last run printed
 
 
@@ -468,13 +475,17 @@ def attempt(tier: str, name: str, check: Check) -> Result:
     return result
 
 
-def attempt_all(tier: str) -> list[Result]:
-    """Runs the checks of a tier."""
-    checks = TIERS[tier].items()
-    if tier not in BESIDE:
-        return [attempt(tier, name, check) for name, check in checks]
-    with concurrent.futures.ThreadPoolExecutor(BESIDE[tier]) as pool:
-        return list(pool.map(lambda item: attempt_apart(tier, *item), checks))
+def attempt_all(chosen: t.Collection[str]) -> list[Result]:
+    """Runs the checks of the chosen tiers. Returns what came of them in the order of the tiers."""
+    results = []
+    for tiers, lanes in TOGETHER:
+        checks = [(tier, name, check) for tier in tiers if tier in chosen for name, check in TIERS[tier].items()]
+        if lanes == 1:
+            results += [attempt(*check) for check in checks]
+        else:
+            with concurrent.futures.ThreadPoolExecutor(lanes) as pool:
+                results += pool.map(lambda check: attempt_apart(*check), checks)
+    return sorted(results, key=lambda result: list(TIERS).index(result.name.split(":")[0]))
 
 
 def attempt_apart(tier: str, name: str, check: Check) -> Result:
@@ -522,7 +533,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
             f"System-wide this installs {' and '.join(installed)} with the package manager where it is missing, and"
             " leaves it there. All else stays in .cache/ and build/ of the checkout.\n"
         )
-    results = [result for tier in chosen for result in attempt_all(tier)]
+    results = attempt_all(chosen)
     sys.stdout.write(summary(results))
     return int(any(result.failed for result in results))
 

@@ -82,8 +82,13 @@ def test_checks_that_run_beside_each_other_are_shown_one_after_the_other(
 
         return run
 
-    monkeypatch.setitem(script.TIERS, "both", {"one": check("one"), "two": check("two")})
-    monkeypatch.setitem(script.BESIDE, "both", 2)
-    assert [result.verdict for result in script.attempt_all("both")] == ["passed", "passed"]
-    blocks = [f"\n== both: {name}\n{name} 0\n{name} 1\n" for name in ("one", "two")]
+    monkeypatch.setattr(script, "TIERS", {name: {"check": check(name)} for name in ("one", "two")})
+    monkeypatch.setattr(script, "TOGETHER", ((("two", "one"), 2),))
+    results = script.attempt_all(["one", "two"])
+    assert [(result.name, result.verdict) for result in results] == [("one: check", "passed"), ("two: check", "passed")]
+    blocks = [f"\n== {name}: check\n{name} 0\n{name} 1\n" for name in ("one", "two")]
     assert capfd.readouterr().out in ("".join(blocks), "".join(reversed(blocks)))
+
+
+def test_every_tier_runs_once(script: types.ModuleType) -> None:
+    assert sorted(tier for tiers, _lanes in script.TOGETHER for tier in tiers) == sorted(script.TIERS)
