@@ -347,11 +347,10 @@ def kills() -> Result:
     return pytest_check("kills", BIN / "python", "-rP", "-k", "random", tests, RBEE_KILLS=KILLS)
 
 
-def vllm() -> Result:
-    missing = missing_libraries()
-    if missing:
-        install(missing)
-    return pytest_check("vllm", BIN / "python", "-rP", "-m", "long", "tests/integration/pytest/test_vllm.py")
+def long_tests() -> Result:
+    install(missing_libraries())
+    provide_browser()
+    return pytest_check("long", BIN / "python", "-rP", "-m", "long", "tests/integration/pytest")
 
 
 def scenario(name: str, **extra: str) -> Check:
@@ -443,7 +442,7 @@ TIERS: dict[str, dict[str, Check]] = {
     },
     "long": {
         "kills": kills,
-        "vllm": vllm,
+        "pytest": long_tests,
         "rolling": scenario("rolling", RBEE_UPGRADES=UPGRADES),
         **{name: figures(name) for name in ("queen", "fleet", "status")},
     },

@@ -40,13 +40,13 @@ SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # Files of many tests that take more than a minute.
-LONG = ("test_agent", "test_hub", "test_page")
+SLOW = ("test_agent", "test_hub", "test_page")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins, lest it goes on alone at the end: files of few tests, which install fleets, and LONG."""
+    """Begin with what takes longest, lest it ends alone: SLOW, and files of few tests, which install fleets."""
     tests = collections.Counter(item.path for item in items)
-    items.sort(key=lambda item: 0 if item.path.stem in LONG else tests[item.path])
+    items.sort(key=lambda item: 0 if item.path.stem in SLOW else tests[item.path])
 
 
 @pytest.fixture(scope="session")

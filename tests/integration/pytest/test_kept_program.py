@@ -90,8 +90,8 @@ class Fleet:
     def install(self, *options: str) -> tuple[int, bool]:
         return self.run("install", *options)
 
-    def result(self, *options: str) -> dict[str, t.Any]:
-        """What the task returned, but for how long things took."""
+    def results(self, *options: str) -> list[dict[str, t.Any]]:
+        """What a task returned that called the program, and one that sent the module, but for how long things took."""
         path = self.machine.folder / "result.json"
         path.unlink(missing_ok=True)
         task = {
@@ -101,17 +101,18 @@ class Fleet:
             "scope": "user",
             "prefix": str(self.machine.prefix),
         }
-        copy = {"content": "{{ done | to_json }}", "dest": str(path)}
-        tasks = [
-            {"rbee.fleet.components": task, "register": "done", "failed_when": False},
-            {"ansible.builtin.copy": copy, "check_mode": False, "diff": False},
-        ]
+        kept = {"rbee.fleet.components": task, "register": "kept", "failed_when": False}
+        sent = {**kept, "register": "sent", "vars": {"ansible_pipelining": False}}
+        copy = {"content": "{{ [kept, sent] | to_json }}", "dest": str(path)}
+        tasks = [kept, sent, {"ansible.builtin.copy": copy, "check_mode": False, "diff": False}]
         self.machine.write("task.yml", json.dumps([{"hosts": "rbee", "gather_facts": False, "tasks": tasks}]))
-        done = self.machine.play("task.yml", "-i", "rbee.yml", *options)
+        done = self.machine.play("task.yml", "-i", "rbee.yml", "-vvv", *options)
         assert done.returncode == 0, done.stdout + done.stderr
-        found: dict[str, t.Any] = json.loads(path.read_text())
-        for added in ("invocation", "failed_when_suppressed_exception"):  # by Ansible to what a module returns
-            found.pop(added, None)
+        assert len(SENT.findall(done.stdout)) == 1
+        found: list[dict[str, t.Any]] = json.loads(path.read_text())
+        for result in found:
+            for added in ("invocation", "failed_when_suppressed_exception"):  # by Ansible to what a module returns
+                result.pop(added, None)
         return found
 
 
@@ -208,18 +209,17 @@ def test_a_password_comes_before_the_arguments(fleet: Fleet, sudo: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--check", "--diff"], ["--check", "-e", "rbee_tools=[]"]], ids=["nothing", "dry run", "failure"]
+    "options",
+    [[], ["--check", "--diff"], ["--check", "-e", json.dumps({"rbee_tools": []})]],
+    ids=["nothing", "dry run", "failure"],
 )
 def test_it_returns_what_the_module_returns(fleet: Fleet, options: list[str]) -> None:
     text = (fleet.machine.folder / "hives.conf").read_text()
     if options:
         fleet.machine.write("hives.conf", text + "\nauto_start = false\n")
     try:
-        kept = fleet.result(*options)
-        fleet.machine.write("ansible.cfg", "")
-        sent = fleet.result(*options)
+        kept, sent = fleet.results(*options)
     finally:
-        fleet.machine.write("ansible.cfg", SETTINGS)
         fleet.machine.write("hives.conf", text)
     assert kept == sent
     assert ("diff" in kept) == ("--diff" in options)

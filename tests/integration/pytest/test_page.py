@@ -524,6 +524,7 @@ def test_motion_only_for_who_wants_it(start: Start, agents: Agents, browser: Bro
             assert part.evaluate("node => getComputedStyle(node).transitionDuration") == seconds
 
 
+@pytest.mark.long
 def test_three_hundred_hives_can_be_used(start: Start, agents: Agents, context: BrowserContext) -> None:
     agent = agents(state(component("w"), component("v", served_name="smol")))
     queen = start({f"hive-{number:03}": agent.port for number in range(300)})

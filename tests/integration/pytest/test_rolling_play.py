@@ -146,6 +146,7 @@ def well(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_not_one_request_fails_while_a_fleet_grows_and_is_upgraded(fleet: Fleet) -> None:
     fleet.declare(one="1")
     assert "downtime:" not in well(fleet.install())

@@ -5,40 +5,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
 import subprocess
-import sys
 import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, free_port
+from ansible_collections.rbee.fleet.tests.integration.pytest.play_server import PlayServer
 
 Play = t.Callable[..., "subprocess.CompletedProcess[str]"]
 
 NO_FLEET = "there is no host of an rbee fleet here."
 
 
-@pytest.fixture
-def play(tmp_path: pathlib.Path) -> Play:
+@pytest.fixture(scope="module")
+def play(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Play]:
     """Runs a playbook of the collection."""
-
-    (tmp_path / "ansible.cfg").write_text("")
-
-    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"rbee.fleet.{name}", *arguments]
-        settings = {
-            "ANSIBLE_COLLECTIONS_PATH": str(TREE),
-            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-            "ANSIBLE_NOCOLOR": "1",
-        }
-        return subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, **settings}, capture_output=True, text=True, timeout=120,
-            check=False,
-        )  # fmt: skip
-
-    return run
+    folder = tmp_path_factory.mktemp("controller")
+    (folder / "ansible.cfg").write_text("")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    settings = {
+        "ANSIBLE_COLLECTIONS_PATH": str(TREE),
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    with contextlib.closing(PlayServer(folder, {**kept, **settings})) as server:
+        yield lambda name, *arguments: server.run(f"rbee.fleet.{name}", *arguments)
 
 
 @pytest.fixture
