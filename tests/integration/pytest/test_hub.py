@@ -106,30 +106,22 @@ def test_the_first_part_of_a_split_model_brings_the_others(hub: Hub, place: Plac
     assert place.fetch(dataclasses.replace(SOURCE, name="q4/m-00001-of-00002.gguf")) == parts
 
 
-def test_a_model_is_not_stored_twice(hub: Hub, place: Place) -> None:
-    place.fetch()
-    weights = os.stat(place.folder / "1" / "model.safetensors")
-    assert [path.stat().st_ino for path in place.work.rglob("model.safetensors")] == [weights.st_ino]
-
-
-def test_others_may_read_what_arrives(hub: Hub, place: Place) -> None:
-    place.fetch()
-    folder = place.folder / "1"
-    assert {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*")} == {
-        "config.json": 0o644,
-        "model.safetensors": 0o644,
-        "tokenizer": 0o755,
-        "vocabulary.txt": 0o644,
-    }
-
-
-def test_nothing_is_left_in_the_home_folder(
+def test_what_arrives_is_stored_once_for_everybody_to_read_and_nothing_goes_to_the_home_folder(
     hub: Hub, place: Place, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     place.fetch()
+    folder = place.folder / "1"
+    weights = os.stat(folder / "model.safetensors")
+    assert [path.stat().st_ino for path in place.work.rglob("model.safetensors")] == [weights.st_ino]
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.rglob("*")} == {
+        "config.json": 0o644,
+        "model.safetensors": 0o644,
+        "tokenizer": 0o755,
+        "vocabulary.txt": 0o644,
+    }
     assert list(home.iterdir()) == []
 
 
@@ -231,7 +223,7 @@ def test_a_file_system_without_room_is_known_before_the_download(
 # The token
 
 
-def test_a_gated_repository_needs_a_token(hub: Hub, place: Place) -> None:
+def test_a_gated_repository_needs_a_token_which_is_no_argument_and_stays_nowhere(hub: Hub, place: Place) -> None:
     hub.repositories["org/model"].token = TOKEN
     with pytest.raises(
         SourceError, match=r"^org/model is gated: accept its licence on http://.*/org/model, and set hf_token"
@@ -240,6 +232,9 @@ def test_a_gated_repository_needs_a_token(hub: Hub, place: Place) -> None:
     with pytest.raises(SourceError, match=r"^org/model is gated"):
         place.fetch(token="hf_another")
     assert place.fetch(token=TOKEN) == FILES
+    everything = [path for path in place.folder.parent.rglob("*") if path.is_file()]
+    assert "download org/model" in place.arguments.read_text()
+    assert [path for path in everything if TOKEN.encode() in path.read_bytes()] == []
 
 
 def test_the_token_of_the_host_is_used_where_the_configuration_has_none(
@@ -248,14 +243,6 @@ def test_the_token_of_the_host_is_used_where_the_configuration_has_none(
     hub.repositories["org/model"].token = TOKEN
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert place.fetch() == FILES
-
-
-def test_the_token_is_no_argument_and_stays_nowhere(hub: Hub, place: Place) -> None:
-    hub.repositories["org/model"].token = TOKEN
-    place.fetch(token=TOKEN)
-    everything = [path for path in place.folder.parent.rglob("*") if path.is_file()]
-    assert "download org/model" in place.arguments.read_text()
-    assert [path for path in everything if TOKEN.encode() in path.read_bytes()] == []
 
 
 # Failures

@@ -224,6 +224,7 @@ def test_with_v_every_step_is_said_once(fleet: Fleet) -> None:
     assert {"restarting service", "waiting for health, up to 60 s", "writing receipt"} <= set(steps)
     assert len(steps) == len(set(steps))
     assert "<desk> engine:" not in shown
+    assert shown.index("downtime: model weights has one replica, on desk,") < shown.index("restarting service")
 
 
 @pytest.mark.parametrize("strategy", ["free", "host_pinned"])
