@@ -68,6 +68,7 @@ def found(
         assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # the hive and rbee.lock
         yield found
         assert (found.folder / ".rbee" / "temporary.conf").exists()
+        assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 2  # that file, too
         assert not (found.folder / ".rbee" / "temporary.conf").exists()
 
 

@@ -70,6 +70,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
             replace(found, kind, "0.1.0")
         assert found.changes("rbee.fleet.install", "-i", "rbee.yml") == 2  # the hive and rbee.lock
         yield found
+        assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
         assert not found.prefix.exists()
 
 
