@@ -22,7 +22,7 @@ import urllib.request
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
-from ansible_collections.rbee.fleet.tests.integration.pytest.play_server import PlayServer
+from ansible_collections.rbee.fleet.tests.integration.pytest.plays import Plays
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -72,7 +72,7 @@ class Machine:
     def __init__(self, folder: pathlib.Path) -> None:
         self.collections, self.environment = ROOT / ".cache" / "collections", dict[str, str]()
         self.folder, self.prefix = folder, folder / "fleet"
-        self._servers = dict[t.Any, PlayServer]()
+        self._plays = Plays(folder)
         self.ports = {name: free_port() for name in ("queen", "hive", "engine")}
         engine = folder / "engine.py"
         engine.write_text(ENGINE)
@@ -87,11 +87,7 @@ class Machine:
 
     def play(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Runs a playbook as a user whose home is the folder."""
-        environment = self._environment()
-        settings = ((self.folder / "ansible.cfg").read_text(), *sorted(environment.items()))
-        if settings not in self._servers:
-            self._servers[settings] = PlayServer(self.folder, environment)
-        return self._servers[settings].run(playbook, *options)
+        return self._plays.run(self._environment(), playbook, *options)
 
     def type(self, line: str) -> str:
         """Types a line of a shell in the folder, as that user. Returns what a command that succeeds prints."""
@@ -110,8 +106,7 @@ class Machine:
         return subprocess.Popen(command, cwd=self.folder, env=self._environment(), text=True, **{**pipes, **more})
 
     def close(self) -> None:
-        for server in self._servers.values():
-            server.close()
+        self._plays.close()
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}

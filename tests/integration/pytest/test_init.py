@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -17,36 +18,54 @@ import typing as t
 import pytest
 from ansible_collections.rbee.fleet.plugins.plugin_utils._load import load
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, snapshot
+from ansible_collections.rbee.fleet.tests.integration.pytest.plays import Plays
 
 FILES = {".gitignore", "ansible.cfg", "api_key", "hives.conf", "models.conf", "rbee.conf", "rbee.yml"}
 
 Run = t.Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def environment(home: pathlib.Path) -> dict[str, str]:
+    """Of a user whose home is the temporary folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
+    ours = {
+        "ANSIBLE_COLLECTIONS_PATH": str(TREE),
+        "ANSIBLE_HOME": str(home / "ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+        "HOME": str(home),
+    }
+    return {**kept, **ours}
+
+
+@pytest.fixture(scope="module")
+def plays(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Plays]:
+    with contextlib.closing(Plays(tmp_path_factory.mktemp("home"))) as plays:
+        yield plays
+
+
+@pytest.fixture
+def tmp_path(plays: Plays) -> pathlib.Path:
+    """One folder for all tests, empty for each."""
+    return plays.empty()
+
+
 @pytest.fixture
 def run(tmp_path: pathlib.Path) -> Run:
-    """Runs an Ansible command in a folder, as a user whose home is the temporary one."""
+    """Runs an Ansible command in a folder."""
 
     def command(*words: str, cwd: pathlib.Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        ours = {
-            "ANSIBLE_COLLECTIONS_PATH": str(TREE),
-            "ANSIBLE_HOME": str(tmp_path / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-            "HOME": str(tmp_path),
-        }
         return subprocess.run(
             [sys.executable, "-m", "ansible", *words],
-            cwd=cwd, env={**kept, **ours}, capture_output=True, text=True, timeout=120, check=False,
+            cwd=cwd, env=environment(tmp_path), capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
 
     return command
 
 
 @pytest.fixture
-def init(run: Run) -> Run:
+def init(plays: Plays, tmp_path: pathlib.Path) -> Run:
     def command(*options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = run("playbook", "rbee.fleet.init", *options)
+        done = plays.run(environment(tmp_path), "rbee.fleet.init", *options)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, free_port
-from ansible_collections.rbee.fleet.tests.integration.pytest.play_server import PlayServer
+from ansible_collections.rbee.fleet.tests.integration.pytest.plays import Plays
 
 Play = t.Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -32,8 +32,8 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Play]:
         "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
         "ANSIBLE_NOCOLOR": "1",
     }
-    with contextlib.closing(PlayServer(folder, {**kept, **settings})) as server:
-        yield lambda name, *arguments: server.run(f"rbee.fleet.{name}", *arguments)
+    with contextlib.closing(Plays(folder)) as plays:
+        yield lambda name, *arguments: plays.run({**kept, **settings}, f"rbee.fleet.{name}", *arguments)
 
 
 @pytest.fixture

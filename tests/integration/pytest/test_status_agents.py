@@ -20,7 +20,7 @@ import typing as t
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._agent_http import AgentServer, Cached
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, free_port
-from ansible_collections.rbee.fleet.tests.integration.pytest.play_server import PlayServer
+from ansible_collections.rbee.fleet.tests.integration.pytest.plays import Plays
 from ansible_collections.rbee.fleet.tests.unit.plugins.plugin_utils.status_states import agent, state
 
 ADDRESSES = {f"hive-{number}": f"127.0.2.{number}" for number in range(1, 13)}
@@ -44,10 +44,12 @@ class Fleet(t.NamedTuple):
 
     folder: pathlib.Path
     says: dict[str, dict[str, t.Any]]
-    server: PlayServer
+    plays: Plays
 
     def status(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return self.server.run("rbee.fleet.status", "-i", "rbee.yml", *options)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
+        ours = {"ANSIBLE_COLLECTIONS_PATH": str(TREE), "ANSIBLE_SSH_EXECUTABLE": str(self.folder / "ssh")}
+        return self.plays.run({**kept, **ours}, "rbee.fleet.status", "-i", "rbee.yml", *options)
 
     def document(self, *options: str) -> tuple[dict[str, t.Any], int]:
         """What the playbook found, and its exit status."""
@@ -78,10 +80,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Fleet]:
     threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in servers]
     for thread in threads:
         thread.start()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTEST_"))}
-    ours = {"ANSIBLE_COLLECTIONS_PATH": str(TREE), "ANSIBLE_SSH_EXECUTABLE": str(folder / "ssh")}
-    with contextlib.closing(PlayServer(folder, {**kept, **ours})) as played:
-        yield Fleet(folder, says, played)
+    with contextlib.closing(Plays(folder)) as plays:
+        yield Fleet(folder, says, plays)
     for server, thread in zip(servers, threads, strict=True):
         server.shutdown()
         thread.join()

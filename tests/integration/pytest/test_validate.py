@@ -19,6 +19,7 @@ import typing as t
 import pytest
 from ansible_collections.rbee.fleet.plugins.plugin_utils import _starter, _toml_text
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, free_port, snapshot
+from ansible_collections.rbee.fleet.tests.integration.pytest.plays import Plays
 from ansible_collections.rbee.fleet.tests.integration.pytest.ssh_server import Server, find
 
 CACHE = pathlib.Path(__file__).resolve().parents[3] / ".cache" / "tests"
@@ -27,11 +28,12 @@ CACHE = pathlib.Path(__file__).resolve().parents[3] / ".cache" / "tests"
 class Controller:
     """A folder with a fleet, an ssh configuration of its own and a home in which nothing is."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder, self.hives, self.hosts = folder, "", ""
-        (folder / "home").mkdir()
+    def __init__(self, plays: Plays) -> None:
+        self.folder, self.hives, self.hosts = plays.folder, "", ""
+        self._plays = plays
+        (self.folder / "home").mkdir()
         self.write("rbee.yml", _starter.inventory())
-        self.write("ansible.cfg", _starter.settings(str(folder / "ssh")).replace("callbacks_enabled", "#"))
+        self.write("ansible.cfg", _starter.settings(str(self.folder / "ssh")).replace("callbacks_enabled", "#"))
         self.configure()
 
     def configure(self, **queen: t.Any) -> None:
@@ -54,18 +56,14 @@ class Controller:
 
     def validate(self, *options: str, **environment: str) -> tuple[int, dict[str, list[dict[str, str]]], str]:
         """Exit code, findings by host, and what was printed."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "SSH_"))}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTEST_", "SSH_"))}
         ours = {
             "ANSIBLE_COLLECTIONS_PATH": str(TREE),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_NOCOLOR": "1",
             "HOME": str(self.folder / "home"),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "rbee.fleet.validate", *options],
-            cwd=self.folder, env={**kept, **ours, **environment}, capture_output=True, text=True, timeout=300,
-            check=False,
-        )  # fmt: skip
+        done = self._plays.run({**kept, **ours, **environment}, "rbee.fleet.validate", *options)
         result = self.folder / ".rbee" / "last-validation.json"
         found: dict[str, list[dict[str, str]]] = {}
         for row in json.loads(result.read_text())["findings"] if result.exists() else ():
@@ -73,11 +71,21 @@ class Controller:
         return done.returncode, found, done.stdout + done.stderr
 
 
-@pytest.fixture
-def controller() -> t.Iterator[Controller]:
+@pytest.fixture(scope="module")
+def plays() -> t.Iterator[Plays]:
     """In a folder whose path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="rbee-") as folder:
-        yield Controller(pathlib.Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="rbee-") as folder,
+        contextlib.closing(Plays(pathlib.Path(folder))) as plays,
+    ):
+        yield plays
+
+
+@pytest.fixture
+def controller(plays: Plays) -> Controller:
+    """In one folder for all tests, empty for each."""
+    plays.empty()
+    return Controller(plays)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,9 +26,34 @@ import warnings
 LIMIT = 600  # seconds of a run
 
 
-class PlayServer:
-    """A server for the runs that begin in ``folder`` with ``environment``."""
+class Plays:
+    """The runs that begin in ``folder``."""
 
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self._servers = dict[t.Any, _Server]()
+
+    def run(self, environment: t.Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs ansible-playbook with ``arguments``. Raises TimeoutError after ``LIMIT``."""
+        settings = self.folder / "ansible.cfg"
+        key = (settings.read_text() if settings.exists() else None, *sorted(environment.items()))
+        if key not in self._servers:
+            self._servers[key] = _Server(self.folder, environment)
+        return self._servers[key].run(*arguments)
+
+    def empty(self) -> pathlib.Path:
+        """The folder, with nothing in it."""
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return self.folder
+
+    def close(self) -> None:
+        """Ends the servers, and a run that has not ended."""
+        for server in self._servers.values():
+            server.close()
+
+
+class _Server:
     def __init__(self, folder: pathlib.Path, environment: t.Mapping[str, str]) -> None:
         self._connection, its = socket.socketpair()
         self._connection.settimeout(LIMIT)
@@ -38,7 +64,6 @@ class PlayServer:
             )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Runs ansible-playbook with ``arguments``. Raises TimeoutError after ``LIMIT``."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             socket.send_fds(self._connection, [json.dumps(arguments).encode()], [out.fileno(), err.fileno()])
             code = int(self._connection.recv(16))
@@ -49,7 +74,6 @@ class PlayServer:
         return subprocess.CompletedProcess(["ansible-playbook", *arguments], code, *texts)
 
     def close(self) -> None:
-        """Ends the server, and a run that has not ended."""
         self._connection.close()
         try:
             self._process.wait(5)
