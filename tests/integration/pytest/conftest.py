@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import functools
+import gc
 import hashlib
 import os
 import pathlib
@@ -47,6 +48,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, lest it ends alone: SLOW, and files of few tests, which install fleets."""
     tests = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: 0 if item.path.stem in SLOW else tests[item.path])
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what all tests are made of is not looked through again and again
 
 
 @pytest.fixture(scope="session")

@@ -486,29 +486,28 @@ def busy_fleet(start: Start, agents: Agents, stub: StubWorker) -> Queen:
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_in_light_and_dark(
-    start: Start, agents: Agents, stub: StubWorker, browser: Browser, scheme: t.Literal["light", "dark"]
+    start: Start, agents: Agents, stub: StubWorker, context: BrowserContext
 ) -> None:
-    queen = busy_fleet(start, agents, stub)
-    with browser.new_context(color_scheme=scheme) as context:
-        page = show(context, queen)
-        expect(card(page, "h1")).to_contain_text("failed")
-        expect(card(page, "gone")).to_contain_text("no answer")
-        page.evaluate("() => { document.querySelector('#ask').hidden = false; }")
+    page = show(context, busy_fleet(start, agents, stub))
+    expect(card(page, "h1")).to_contain_text("failed")
+    expect(card(page, "gone")).to_contain_text("no answer")
+    page.evaluate("() => { document.querySelector('#ask').hidden = false; }")
+    schemes: tuple[t.Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", background))) < 128 * 3) == (scheme == "dark")
         assert page.evaluate(POOR_CONTRAST) == []
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1920])
 def test_nothing_is_wider_than_the_screen(
-    start: Start, agents: Agents, stub: StubWorker, browser: Browser, width: int
+    start: Start, agents: Agents, stub: StubWorker, context: BrowserContext
 ) -> None:
-    queen = busy_fleet(start, agents, stub)
-    with browser.new_context(viewport={"width": width, "height": 700}) as context:
-        page = show(context, queen)
-        expect(card(page, "h1")).to_contain_text("failed")
+    page = show(context, busy_fleet(start, agents, stub))
+    expect(card(page, "h1")).to_contain_text("failed")
+    for width in (320, 360, 768, 1920):
+        page.set_viewport_size({"width": width, "height": 700})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         wider = (
             "[...document.querySelectorAll('body *')].filter((n) => n.scrollWidth > n.clientWidth + 1 && n.clientWidth"
