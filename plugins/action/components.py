@@ -93,7 +93,7 @@ class ActionModule(ActionBase):
                 answer = self._bring(answer, supplies, arguments, task_vars)
             elif "follow" in answer:
                 changed = True
-                self._kept = self._may_keep()  # what was begun keeps the program before all else
+                self._kept = self._may_keep()  # what was begun keeps the program before all that takes long
                 follow = {"follow": answer["follow"], "prefix": arguments.get("prefix", PREFIX)}
                 answer = self._module(follow, task_vars)
             else:

@@ -42,6 +42,10 @@ def plan_of_host(
     if not all(os.path.isdir(path) for path in layout.folders):
         steps.append(Step(FOLDERS, layout.prefix))
     steps += [Step(ACCOUNT, name) for name in sorted(accounts) if not _host.account_exists(name)]
+    # Before all that takes long, since the controller follows it with this.
+    if request.program and request.state == PRESENT:
+        fault = _kept.fault(layout, request.program, request.deep)
+        steps += [Step(KEEP, f"program {_bundle.NODE} {request.program[:SHORT]} ({fault})")] if fault else []
     hub = any(source.kind == HUGGINGFACE and not is_brought(source, request.fetch) for source in sources)
     wanted = [HUGGINGFACE] if hub else []
     wanted += [SUPERVISOR] if isinstance(manager, SupervisorManager) and serves else []
@@ -60,7 +64,4 @@ def plan_of_host(
     steps += [Step(FETCH, f"tool {name} {tools[name].release}") for name in lacking]
     if isinstance(manager, SupervisorManager) and serves and not manager.running():
         steps.append(Step(START, SUPERVISOR))
-    if request.program and request.state == PRESENT:
-        fault = _kept.fault(layout, request.program, request.deep)
-        steps += [Step(KEEP, f"program {_bundle.NODE} {request.program[:SHORT]} ({fault})")] if fault else []
     return Plan(HOST, tuple(steps))
