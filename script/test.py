@@ -249,16 +249,21 @@ def provide_get_pip(home: pathlib.Path) -> None:
         (cache / f"get_pip_{version}.py").write_text(script, "utf-8")
 
 
+def newest_row() -> tuple[str, str]:
+    """The row of the matrix with the newest ansible-test that the Pythons of this machine allow."""
+    found = interpreters()
+    return next((row for row in reversed(MATRIX) if row[1] in found), MATRIX[0])
+
+
 def ansible_test(command: str, *arguments: str) -> None:
-    """Runs the newest ansible-test that the Pythons of this machine allow, on a copy and with a home of its own."""
+    """Runs the newest ansible-test, on a copy and with a home of its own."""
     home = CACHE / f"ansible-test-{command}"
     home.mkdir(parents=True, exist_ok=True)
     provide_get_pip(home)
     inherited = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if "shims" not in folder]
-    found = interpreters()
-    lock, version = next((row for row in reversed(MATRIX) if row[1] in found), MATRIX[0])
+    lock, version = newest_row()
     programs = bootstrap(lock, interpreter(version)).parent
-    folders = [str(programs), *(str(path.parent) for path in found.values()), *inherited]
+    folders = [str(programs), *(str(path.parent) for path in interpreters().values()), *inherited]
     env = environment(HOME=str(home), PATH=os.pathsep.join(dict.fromkeys(folders)))
     run(
         str(programs / "ansible-test"),
@@ -278,7 +283,7 @@ def sanity() -> Result:
 
 def ansible_test_units() -> Result:
     """With the Python of ansible-test alone: the tier matrix has the others."""
-    ansible_test("units", "--venv", "--python", "default")
+    ansible_test("units", "--venv", "--python", newest_row()[1])
     return Result("ansible-test units", passed=1)
 
 

@@ -20,6 +20,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import (
     _models_here,
     _placing,
     _ports,
+    _pythons,
     _store,
     _stored,
 )
@@ -27,7 +28,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._drift import Drift, dr
 from ansible_collections.rbee.fleet.plugins.module_utils._extra import Extra, observed
 from ansible_collections.rbee.fleet.plugins.module_utils._host_plan import PYTHON, SUPERVISOR, plan_of_host
 from ansible_collections.rbee.fleet.plugins.module_utils._hub_rules import HUGGINGFACE
-from ansible_collections.rbee.fleet.plugins.module_utils._layout import SYSTEM, Layout
+from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need, is_brought
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import (
     FETCH,
@@ -61,7 +62,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._service import Service
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import MODEL, QUEEN, WORKERS_FILE, Spec, models_of
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
-from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply, glibc_version
+from ansible_collections.rbee.fleet.plugins.module_utils._supply import Supply
 from ansible_collections.rbee.fleet.plugins.module_utils._target import (
     DESCRIPTION,
     Build,
@@ -76,9 +77,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._target import (
 )
 from ansible_collections.rbee.fleet.plugins.module_utils._unit import MARK
 from ansible_collections.rbee.fleet.plugins.module_utils._verdict import health_url
-from ansible_collections.rbee.fleet.plugins.module_utils._versions import in_range, is_older
+from ansible_collections.rbee.fleet.plugins.module_utils._versions import is_older
 
-MINIMUM_PYTHON = ">=3.9"
 PROBE_TIMEOUT = 2.0  # seconds for one look at a component that is running
 PATIENCE = 10.0  # seconds for a second look at one that should be ready by now, before it counts as hanging
 
@@ -124,8 +124,8 @@ class Survey:
 def survey(request: Request) -> Survey:
     """Raises ServiceError or HostError when the host cannot be looked at as a whole."""
     layout = Layout(request.prefix)
-    facts = _host.facts(request.scope, _python(request.scope), _bundle.digests())
-    python = _python_tool(request, facts, layout)
+    facts = _host.facts(request.scope, _pythons.own(request.scope), _bundle.digests())
+    python = _pythons.brought(request.tools, facts, layout)
     own = python[1] if python else None
     tools = {PYTHON: python[0]} if python else {}
     for name, tool in request.tools.items():
@@ -301,7 +301,7 @@ def _resolve(
     interpreter = ""
     if source.env:
         known = str((receipt or {}).get("interpreter", ""))
-        interpreter = _find_interpreter(source.env.requires, known, facts, python)
+        interpreter = _pythons.for_environment(source.env.requires, known, facts, python)
     build = build_of(spec, variant, source, interpreter, facts, layout)
     return _models_here.kept(spec, build, receipt) if receipt and source.kind == HUGGINGFACE else build
 
@@ -458,41 +458,3 @@ def _begun(request: Request, layout: Layout) -> set[str]:
         for source in variant.sources.values()
         if request.purge and _stored.parts_of(layout, source)
     }
-
-
-def _python(scope: str) -> str:
-    """The host's own interpreter, by a path that outlives virtual environments and version managers."""
-    return _interpreter.find_interpreter(MINIMUM_PYTHON, for_service=scope == SYSTEM).path
-
-
-def _python_tool(
-    request: Request, facts: HostFacts, layout: Layout
-) -> t.Optional[tuple[Build, _interpreter.Interpreter]]:
-    """The Python that can be brought to this host, whether or not it is here; None where there is none that runs."""
-    tool = request.tools.get(PYTHON)
-    if tool is None or not glibc_version():
-        return None
-    try:
-        variant, source = choose(tool, facts)
-    except TargetError:
-        return None  # for platforms that the catalog does not have
-    build = build_of(tool, variant, source, "", facts, layout)
-    program = "python" + ".".join(tool.version.split(".")[:2])
-    return build, _interpreter.Interpreter(os.path.join(build.path, "bin", program), tool.version)
-
-
-def _find_interpreter(requires: str, known: str, facts: HostFacts, python: t.Optional[_interpreter.Interpreter]) -> str:
-    """The interpreter of the last install while it fits, so that a newer Python beside it rebuilds nothing.
-
-    python: that can be brought, for want of one on the host.
-    """
-    fits = python is not None and in_range(python.version, requires)
-    if python and fits and known == python.path:
-        return known
-    candidates = [known, *_interpreter.host_candidates()] if known else None
-    try:
-        return _interpreter.find_interpreter(requires, candidates, for_service=facts.scope == SYSTEM).path
-    except _interpreter.NoInterpreter:
-        if python and fits:
-            return python.path
-        raise

@@ -17,7 +17,7 @@ import typing as t
 from unittest import mock
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils import _host, _manager, _survey
+from ansible_collections.rbee.fleet.plugins.module_utils import _host, _manager, _pythons
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import Apply
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import GATE, RECORD, RESTART, SWITCH, UNIT, WRITE, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Health, Service, Spec
@@ -71,7 +71,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Site]:
     site = Site(Host(folder / "p", folder, folder), folder / "services")
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)  # a kill loses nothing that was written
     python = os.path.realpath("/proc/self/exe")
-    monkeypatch.setattr(_survey, "_python", lambda _scope: python)
+    monkeypatch.setattr(_pythons, "own", lambda _scope: python)
     monkeypatch.setattr(_host, "port_fault", lambda *_address: "")
     monkeypatch.setattr(_manager, "detect", lambda *_host: site.manager)
     yield site

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import TREE, free_port
 from ansible_collections.rbee.fleet.tests.integration.pytest.plays import Plays
 
-Play = t.Callable[..., "subprocess.CompletedProcess[str]"]
+Play = t.Callable[..., subprocess.CompletedProcess[str]]
 
 NO_FLEET = "there is no host of an rbee fleet here."
 
