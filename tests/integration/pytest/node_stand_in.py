@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A worker's stand-in: serve.py ADDRESS PORT ARGUMENT FILE. Answers every GET with what it was started with."""
 
-import http.server
 import json
 import os
 import signal
+import socketserver  # http.server takes longer to import than all else here
 import sys
 
 VERSION, MODE = "@VERSION@", "@MODE@"
@@ -21,9 +21,13 @@ def read(*_signal):
         said = stream.read()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
         global asked
+        if not self.rfile.readline():
+            return  # nothing was asked
+        while self.rfile.readline().strip():
+            pass
         asked += 1
         well = MODE == "well" or (MODE == "waking" and asked > 2)
         about = {
@@ -35,13 +39,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             "pid": os.getpid(),
         }
         body = json.dumps(about if well else {"error": "the model does not load"}).encode()
-        self.send_response(200 if well else 503)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments):
-        pass
+        status = "200 OK" if well else "503 Service Unavailable"
+        self.wfile.write(f"HTTP/1.0 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
 sys.stderr.write(f"version {VERSION} is {MODE}\n")
@@ -49,4 +48,5 @@ if MODE == "dying":
     sys.exit("out of memory")
 read()
 signal.signal(signal.SIGUSR2, read)
-http.server.HTTPServer((ADDRESS, int(PORT)), Handler).serve_forever()
+socketserver.TCPServer.allow_reuse_address = True
+socketserver.TCPServer((ADDRESS, int(PORT)), Handler).serve_forever()
