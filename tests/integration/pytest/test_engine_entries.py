@@ -118,6 +118,7 @@ def fleet(supervisor_environment: pathlib.Path, huggingface_environment: pathlib
         found.type(INSTALL.text)
         wait_until(lambda: found.get("queen", "/workers/gpu-1/comfyui/queue", KEY)[0] == 200)  # the queen has seen it
         yield found
+        assert found.changes("rbee.fleet.uninstall", "-e", "rbee_purge=true") == 1
 
 
 def test_comfyui_is_reached_through_the_queen(fleet: Machine) -> None:

@@ -73,6 +73,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
         shutil.copytree(catalog.parent, again / "catalog")
         shutil.copy(found.folder / "key", again / "api_key")
         yield found
+        assert found.changes("rbee.fleet.uninstall", "-i", "rbee.yml", "-e", "rbee_purge=true") == 1
 
 
 def migrate(fleet: Machine, *options: str) -> str:

@@ -42,6 +42,7 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Machine]:
             found.write(name, text.format(**values) if name != "rbee.yml" else text)
         play(found, "install")
         yield found
+        play(found, "uninstall", "-e", "rbee_purge=true")
 
 
 def play(fleet: Machine, playbook: str, *options: str) -> str:
