@@ -40,8 +40,8 @@ SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # Threads of llama.cpp would wait for each other in loops, on processors that other tests need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Files of many tests that take more than a minute.
-SLOW = ("test_agent", "test_hub", "test_page")
+# Files of many tests that take about a minute or more.
+SLOW = ("test_agent", "test_hub", "test_kept_program", "test_lock", "test_models", "test_page", "test_report")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import shutil
@@ -34,7 +35,7 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.page_stand_in impor
 )
 
 if t.TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, WebError
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = [
@@ -57,16 +58,45 @@ def browser() -> t.Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture
-def context(browser: Browser) -> t.Iterator[BrowserContext]:
-    """A profile of its own, whose pages must not fail."""
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE)
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> t.Iterator[BrowserContext]:
+    """A profile with an empty tab, which keeps its window open: to open one is most of the work of a test."""
+    with browser.new_context() as window:
+        window.new_page()
+        yield window
+
+
+@contextlib.contextmanager
+def without_errors(context: BrowserContext) -> t.Iterator[BrowserContext]:
+    """Its pages must not fail."""
     errors: list[str] = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
+
+    def note(error: WebError) -> None:
+        errors.append(str(error.error))
+
+    context.set_default_timeout(PATIENCE)
+    context.on("weberror", note)
     yield context
-    context.close()
+    context.remove_listener("weberror", note)
     assert errors == []
+
+
+@pytest.fixture
+def context(window: BrowserContext) -> t.Iterator[BrowserContext]:
+    """A profile for tabs of one test. What our page remembers, it remembers by tab."""
+    with without_errors(window):
+        yield window
+        for page in window.pages[1:]:
+            page.close()
+        window.set_offline(False)
+
+
+@pytest.fixture
+def clocked(browser: Browser) -> t.Iterator[BrowserContext]:
+    """A profile of its own, whose time is up to the test."""
+    with browser.new_context() as context, without_errors(context):
+        context.clock.install()
+        yield context
 
 
 Agents = t.Callable[..., AgentStandIn]
@@ -433,9 +463,8 @@ def test_an_agent_that_is_not_ours_is_said(start: Start, stub: StubWorker, conte
     expect(card(page, "h1")).to_contain_text("Its answer is not the state of a hive.")
 
 
-def test_a_hidden_tab_asks_nothing(start: Start, agents: Agents, context: BrowserContext) -> None:
-    context.clock.install()
-    page = show(context, start({"h1": agents(state(component("w"))).port}))
+def test_a_hidden_tab_asks_nothing(start: Start, agents: Agents, clocked: BrowserContext) -> None:
+    page = show(clocked, start({"h1": agents(state(component("w"))).port}))
     expect(card(page, "h1")).to_contain_text("running")
     page.evaluate("""() => {
       window.hiding = false;
@@ -449,7 +478,7 @@ def test_a_hidden_tab_asks_nothing(start: Start, agents: Agents, context: Browse
     def asked() -> set[str]:
         """What is asked in the next three seconds of its clock."""
         page.evaluate("() => { window.asked = []; }")
-        context.clock.run_for(3000)
+        clocked.clock.run_for(3000)
         return set(page.evaluate("window.asked"))
 
     found: set[str] = set()
@@ -515,12 +544,14 @@ def test_nothing_is_wider_than_the_screen(
         assert page.evaluate(f"{wider} && !n.closest('.away')).map((n) => n.outerHTML.slice(0, 99))") == []
 
 
-def test_motion_only_for_who_wants_it(start: Start, agents: Agents, browser: Browser) -> None:
-    queen = start({"h1": agents(state(component("w"), devices=[device(0, 60)])).port})
-    for wish, seconds in (("reduce", "0s"), ("no-preference", "0.4s")):
-        with browser.new_context(reduced_motion=wish) as context:
-            part = show(context, queen).locator(".meter i").first
-            assert part.evaluate("node => getComputedStyle(node).transitionDuration") == seconds
+def test_motion_only_for_who_wants_it(start: Start, agents: Agents, context: BrowserContext) -> None:
+    page = show(context, start({"h1": agents(state(component("w"), devices=[device(0, 60)])).port}))
+    wishes: tuple[tuple[t.Literal["reduce", "no-preference"], str], ...]
+    wishes = (("reduce", "0s"), ("no-preference", "0.4s"))
+    for wish, seconds in wishes:
+        page.emulate_media(reduced_motion=wish)
+        part = page.locator(".meter i").first
+        assert part.evaluate("node => getComputedStyle(node).transitionDuration") == seconds
 
 
 @pytest.mark.long
