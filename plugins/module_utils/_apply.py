@@ -351,7 +351,7 @@ class Apply:
         if self._survey.seen[name].active or (target.runs and not receipt.get("held")):
             self._manager.restart(name)
             if receipt.get("health"):
-                self._gate(name, receipt, target.spec.health.timeout)
+                self._gate(name, receipt, receipt.get("health_timeout", target.spec.health.timeout))
 
     def _remove(self, name: str, outcome: Outcome) -> None:
         receipt = self._survey.seen[name].receipt or {}

@@ -43,6 +43,7 @@ TREE = HERE.parents[2] / ".cache" / "collections"
 FLEET = "tests"
 
 WELL, SICK, DYING, WAKING = "well", "sick", "dying", "waking"
+QUICK = Health("/health", 3)  # to find a sick worker: enough to see it answer, even on a busy machine
 
 
 _GIVEN: set[int] = set()
@@ -147,7 +148,7 @@ class Host:
             "env": {"GREETING": mark},
             "files": (File("greeting", mark),),
             "address": "127.0.0.1",
-            "health": Health("/health", 10),
+            "health": Health("/health", 60),
             "service": Service(stop_timeout=5),
             "port": options.pop("port", None) or free_port(),
             **options,

@@ -15,26 +15,26 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.rbee.fleet.plugins.module_utils import _disk
+from ansible_collections.rbee.fleet.plugins.module_utils import _disk, _health
 from ansible_collections.rbee.fleet.plugins.module_utils._converge import ConvergeError
 from ansible_collections.rbee.fleet.plugins.module_utils._service import ServiceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, Source
 from ansible_collections.rbee.fleet.plugins.module_utils._supervisor import SupervisorManager
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import (
     DYING,
+    QUICK,
     SICK,
     WAKING,
     Host,
 )
 
 MIB = 1024 * 1024
-QUICK = Health("/health", 1)
 
 
 @pytest.mark.parametrize(
     ("mode", "reason", "log"),
     [
-        (SICK, "did not become healthy: not ready within 1 s: answered 503: the model does not load", "2 is sick"),
+        (SICK, "did not become healthy: not ready within 3 s: answered 503: the model does not load", "2 is sick"),
         (DYING, "did not become healthy: process exited with 1", "out of memory"),
     ],
 )
@@ -53,6 +53,21 @@ def test_an_upgrade_that_does_not_become_healthy_is_rolled_back_and_says_so(
     assert answer.result["failed"] and reason in answer.result["msg"]
     assert host.answers(old) and host.answers(newer)
     assert not host.run(old, newer).changed
+
+
+def test_what_is_put_back_has_the_time_it_was_installed_with(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    wait = _health.wait_healthy
+
+    def note(url: str, timeout: float, *rest: t.Any) -> _health.HealthResult:
+        given.append(timeout)
+        return wait(url, timeout, *rest)
+
+    monkeypatch.setattr(_health, "wait_healthy", note)
+    old = host.worker(health=Health("/health", 100))
+    host.run(old)
+    assert host.run(host.worker(version="2", mode=DYING, port=old.port)).states == {"w": "rolled-back"}
+    assert given == [100, 60, 100]
 
 
 def test_an_upgrade_that_was_rolled_back_is_tried_again(host: Host) -> None:
