@@ -10,8 +10,8 @@ import pathlib
 
 from ansible_collections.rbee.fleet.plugins.module_utils import _observed, _store
 from ansible_collections.rbee.fleet.plugins.module_utils._gpu import Found
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Health, Spec
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import SICK, Host
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Spec
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import QUICK, SICK, Host
 
 LIST = File("list", "{model}={model_path}\n", each_model=True)
 
@@ -107,7 +107,6 @@ def test_a_model_that_only_an_earlier_generation_served_leaves_nothing(host: Hos
     worker = host.worker(
         model="one", command=("{python}", "{release}/serve.py", "{address}", "{port}", "1", "{model_path}")
     )
-    worker = dataclasses.replace(worker, health=Health("/health", 10))
     host.run(one, two, worker)
     host.run(one, two, dataclasses.replace(worker, model="two"))
     assert _store.link_target(host.layout.previous("w"))
@@ -131,7 +130,7 @@ def test_an_undeclared_model_stays_while_its_worker_cannot_change(host: Host) ->
     one, two = host.model("one", "1"), host.model("two", "2")
     worker = host.worker(model="one")
     host.run(one, worker)
-    sick = host.worker(model="two", version="2", mode=SICK, port=worker.port, health=Health("/health", 1))
+    sick = host.worker(model="two", version="2", mode=SICK, port=worker.port, health=QUICK)
     answer = host.run(two, sick, extra="remove", purge=True)
     assert answer.states == {"two": "installed", "w": "rolled-back", "one": "failed"}
     assert answer.of("one")["reason"].startswith("kept, because w, which serves it, failed")

@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils import _survey
-from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, Registered
+from ansible_collections.rbee.fleet.plugins.module_utils._spec import Registered
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import Answer, Host, free_port, wait_until
 
 
@@ -119,7 +119,7 @@ def test_a_stop_is_told_and_not_undone(host: Host) -> None:
 
 
 def test_what_hangs_is_started_anew(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = host.worker(health=Health("/health", 5))
+    worker = host.worker()
     host.run(worker)
     pid = host.ask(worker)["pid"]
     monkeypatch.setattr(_survey, "PROBE_TIMEOUT", 0.2)

@@ -21,7 +21,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils import _host, _manager,
 from ansible_collections.rbee.fleet.plugins.module_utils._apply import Apply
 from ansible_collections.rbee.fleet.plugins.module_utils._plan import GATE, RECORD, RESTART, SWITCH, UNIT, WRITE, Step
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import File, Health, Service, Spec
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import SICK, Host, free_port, wait_until
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import QUICK, SICK, Host, free_port, wait_until
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_kill import PaperManager, killed_after, killed_at
 
 KILLS = int(os.environ.get("RBEE_KILLS", "24"))  # at random moments; script/test long has hundreds
@@ -198,7 +198,7 @@ def test_upgrades_killed_at_random_moments_leave_one_release_runnable(host: Host
 def test_an_upgrade_that_was_killed_before_it_was_found_sick_is_rolled_back_by_the_next_run(host: Host) -> None:
     old = host.worker()
     host.run(old)
-    sick = host.worker(version="2", mode=SICK, port=old.port, health=Health("/health", 1))
+    sick = host.worker(version="2", mode=SICK, port=old.port, health=QUICK)
 
     def die(_self: Apply, _name: str, taken: Step) -> None:
         if taken.name == GATE:

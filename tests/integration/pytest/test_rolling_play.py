@@ -42,7 +42,7 @@ TYPE = """
     command = ["{{python}}", "{{release}}/serve.py", "{{address}}", "{{port}}"]
     model_command = ["{{model_path}}"]
     health.path = "/health"
-    health.timeout = 5
+    health.timeout = 1
     """
 
 
@@ -62,17 +62,6 @@ class Fleet:
         weights = b"weights"
         (machine.folder / "m.gguf").write_bytes(weights)
         machine.write("rbee.yml", "plugin: rbee.fleet.hives\n")
-        machine.write(
-            "rbee.conf",
-            f"""
-            [fleet]
-            scope = "user"
-            [queen]
-            port = {self.port}
-            [package]
-            health_check_timeout = 5
-            """,
-        )
         machine.write(
             "models.conf",
             f"""
@@ -106,8 +95,19 @@ class Fleet:
         path.chmod(0o755)
         return str(path)
 
-    def declare(self, **versions: str) -> None:
+    def declare(self, health_check_timeout: int = 60, **versions: str) -> None:
         """The versions of the worker of each hive."""
+        self.machine.write(
+            "rbee.conf",
+            f"""
+            [fleet]
+            scope = "user"
+            [queen]
+            port = {self.port}
+            [package]
+            health_check_timeout = {health_check_timeout}
+            """,
+        )
         text = ""
         for number, (alias, version) in enumerate(versions.items(), 2):
             text += f"""
@@ -170,7 +170,7 @@ def test_a_wave_that_fails_is_the_last_and_a_retry_takes_up_the_rest(fleet: Flee
     fleet.declare(one="1", two="1")
     well(fleet.install())
     with Load(fleet.port, MODEL) as load:
-        fleet.declare(one="sick", two="sick")
+        fleet.declare(health_check_timeout=5, one="sick", two="sick")
         done = fleet.install()
         assert done.returncode == 2
         assert "not switched, because one failed in an earlier wave" in done.stdout
