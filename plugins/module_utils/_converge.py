@@ -16,7 +16,7 @@ import secrets
 import time
 import typing as t
 
-from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _lock, _store, _supply
+from ansible_collections.rbee.fleet.plugins.module_utils import _diff, _journal, _kept, _lock, _store, _supply
 from ansible_collections.rbee.fleet.plugins.module_utils._disk import need_space
 from ansible_collections.rbee.fleet.plugins.module_utils._layout import Layout
 from ansible_collections.rbee.fleet.plugins.module_utils._needs import Need
@@ -27,7 +27,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._outcomes import (
     outcomes,
     reason_of,
 )
-from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, WRITE
+from ansible_collections.rbee.fleet.plugins.module_utils._plan import FETCH, KEEP, WRITE
 from ansible_collections.rbee.fleet.plugins.module_utils._request import PRESENT, Request, result
 from ansible_collections.rbee.fleet.plugins.module_utils._sources import SourceError
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import to_dict
@@ -75,27 +75,27 @@ def converge(request: Request, check: bool, wait: float) -> dict[str, t.Any]:
     if any(plan.has(FETCH, WRITE) for plan in found.plans.values()):
         _need_space(layout)
     try:
-        os.makedirs(os.path.dirname(layout.prefix), exist_ok=True)
-        _store.make_folder(layout.prefix)
-        started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        journal = os.path.join(layout.journals, f"{started}-{secrets.token_hex(4)}.jsonl")
         # Not at the top: a run that has nothing to do is not to load all that does it.
         from ansible_collections.rbee.fleet.plugins.module_utils import _work
 
+        started = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        journal = os.path.join(layout.journals, f"{started}-{secrets.token_hex(4)}.jsonl")
         if not _work.start(request, layout, journal):
             return {"again": request.lock_timeout, "events": []}
     except OSError as error:
         raise ConvergeError(f"{layout.prefix} cannot be written: {reason_of(error)}") from error
-    return follow(journal, 0, wait)
+    keeps = found.host_plan.has(KEEP)
+    return follow(journal, 0, wait, lambda: not keeps or not _kept.fault(layout, request.program))
 
 
-def follow(journal: str, offset: int, wait: float) -> dict[str, t.Any]:
+def follow(journal: str, offset: int, wait: float, ready: t.Callable[[], bool] = lambda: True) -> dict[str, t.Any]:
     """What happened since *offset*; the result when there is one, else where to go on from.
 
+    ready: whether the host has what the caller goes on with; the wait lasts until then.
     The last reader of an uninstall takes the empty folders away that the writer needed until its end.
     """
     try:
-        lines, offset, working = _journal.read(journal, offset, wait)
+        lines, offset, working = _journal.read(journal, offset, wait, ready)
     except OSError as error:
         raise ConvergeError(f"the journal {journal} cannot be read: {reason_of(error)}") from error
     events = [line for line in lines if line["event"] != _journal.RESULT]

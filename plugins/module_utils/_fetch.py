@@ -144,8 +144,10 @@ class _Fetch:
             part = open(self._part, "a+b")  # noqa: SIM115 - it stays open for the caller
             try:
                 fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.exists(self._part) and os.path.samestat(os.fstat(part.fileno()), os.stat(self._part)):
+                if os.path.samestat(os.fstat(part.fileno()), os.stat(self._part)):
                     break
+                part.close()
+            except FileNotFoundError:  # whoever had it has taken it away
                 part.close()
             except BlockingIOError:
                 part.close()

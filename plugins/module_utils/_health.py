@@ -26,7 +26,8 @@ from ansible_collections.rbee.fleet.plugins.module_utils._service import (
 
 # Seconds
 _TRY = 5.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+_LAST_TRY = 2.0  # at least: what is slow to answer is heard even at the end of the time
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 0.5  # shorter than a service manager's pause before it starts what died anew
 _BODY = 4096  # bytes
 _DOWN = (ABSENT, EXITED, FAILED, RESTARTING, STOPPED, STOPPING)
 
@@ -67,7 +68,7 @@ def wait_healthy(
         return HealthResult(ok, detail, time.monotonic() - start)
 
     while True:
-        ok, detail = _get(url, min(_TRY, max(0.1, start + timeout - time.monotonic())))
+        ok, detail = _get(url, min(_TRY, max(_LAST_TRY, start + timeout - time.monotonic())))
         # Asked after the answer, so that a process that died while another one holds its port is noticed.
         state = alive()
         first = state if first.pid == 0 else first

@@ -56,10 +56,12 @@ class Journal:
         os.close(self.descriptor)
 
 
-def read(path: str, offset: int, wait: float) -> tuple[list[dict[str, t.Any]], int, bool]:
+def read(
+    path: str, offset: int, wait: float, ready: t.Callable[[], bool] = lambda: True
+) -> tuple[list[dict[str, t.Any]], int, bool]:
     """The whole lines after *offset* (bytes), the next offset, and whether the writer is still at work.
 
-    Returns early when the apply ends; otherwise after *wait* seconds at most.
+    Returns early when the apply ends; otherwise after *wait* seconds, as soon as it is *ready*.
     """
     deadline = time.monotonic() + wait
     while True:
@@ -68,7 +70,7 @@ def read(path: str, offset: int, wait: float) -> tuple[list[dict[str, t.Any]], i
         ended = any(line["event"] == RESULT for line in lines)
         if not alive and not ended:  # killed, or the result replaced what was said before
             lines += [line for line in _lines(path, 0)[0] if line["event"] == RESULT]
-        if ended or not alive or time.monotonic() >= deadline:
+        if ended or not alive or (time.monotonic() >= deadline and ready()):
             return lines, end, alive and not ended
         time.sleep(POLL)
 

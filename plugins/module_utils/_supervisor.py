@@ -44,7 +44,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._unit import (
 
 # Seconds
 _CALL_TIMEOUT = 30
-_START_TIMEOUT = 20
+_START_TIMEOUT = 60
 # Nothing of the caller's environment goes along.
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 _GRACE = 10  # for programs that lost their supervisord

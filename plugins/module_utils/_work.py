@@ -40,11 +40,16 @@ def work(request: Request, layout: Layout, journal: _journal.Journal, lock: int)
 def start(request: Request, layout: Layout, path: str) -> bool:
     """Fork a process that no terminal, session or connection can take down with it.
 
-    False when someone else was first to take the host's lock: a process that waited for it could change the host long
-    after whoever asked for it has given up.
+    False when someone else was first to take the host's lock, or to remove its folder: a process that waited for it
+    could change the host long after whoever asked for it has given up.
     """
     _placing.load()
-    lock = _lock.grab(layout.lock)
+    os.makedirs(os.path.dirname(layout.prefix), exist_ok=True)
+    _store.make_folder(layout.prefix)
+    try:
+        lock = _lock.grab(layout.lock)
+    except FileNotFoundError:  # the end of an uninstall
+        lock = None
     if lock is None:
         return False
     try:

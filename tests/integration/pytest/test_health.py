@@ -20,6 +20,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._service import (
     STARTING,
     ServiceState,
 )
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
 
 UP = ServiceState(True, RUNNING, 10)
 
@@ -70,11 +71,6 @@ def listening() -> t.Iterator[tuple[socket.socket, int]]:
         yield listener, listener.getsockname()[1]
 
 
-def free_port() -> int:
-    with listening() as (_listener, port):
-        return port
-
-
 def test_a_component_is_healthy_when_it_answers_200() -> None:
     with serving((200, b"ok")) as server:
         result = wait_healthy(server.url, 60, lambda: UP, threading.Event())
@@ -99,6 +95,23 @@ def test_the_last_answer_is_the_reason_after_the_timeout() -> None:
     with serving((503, b'{"error": {"message": "Loading model"}}')) as server:
         result = wait_healthy(server.url, 0.3, lambda: UP, threading.Event())
         assert (result.ok, result.detail) == (False, "not ready within 0.3 s: answered 503: Loading model")
+
+
+def test_a_slow_answer_is_heard_even_at_the_end_of_the_time() -> None:
+    with listening() as (listener, port):
+
+        def answer() -> None:
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(65536)
+                threading.Event().wait(0.3)
+                connection.sendall(b"HTTP/1.1 503 Loading\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        result = wait_healthy(f"http://127.0.0.1:{port}/", 0.1, lambda: UP, threading.Event())
+        thread.join()
+        assert result.detail == "not ready within 0.1 s: answered 503: Loading"
 
 
 def test_a_port_that_nobody_listens_on_is_named() -> None:
@@ -200,7 +213,7 @@ def test_an_endless_answer_is_not_read_to_its_end() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        result = probe(f"http://127.0.0.1:{port}/", 1)
+        result = probe(f"http://127.0.0.1:{port}/", 60)
         thread.join()
         assert result.detail == "answered 503: " + "x" * 200
 

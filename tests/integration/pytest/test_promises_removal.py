@@ -229,6 +229,16 @@ def test_an_install_and_an_uninstall_at_once_end_as_one_after_the_other(host: Ho
     assert host.answers(fresh)
 
 
+def test_an_install_whose_folder_an_uninstall_takes_away_begins_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: str) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(_lock, "grab", gone)
+    assert _converge.converge(host.request(host.worker()), False, 0) == {"again": 600, "events": []}
+
+
 def test_nothing_is_swept_away_from_an_install_that_has_begun(host: Host) -> None:
     layout = host.layout
     os.makedirs(layout.journals)

@@ -70,6 +70,12 @@ def test_the_death_of_the_writer_ends_the_wait_at_once(path: str) -> None:
     assert (events(lines), working) == (["step"], False)
 
 
+def test_who_goes_on_with_something_waits_until_it_is_there(journal: Journal) -> None:
+    ready = [False, False, True]
+    lines, _offset, working = read(journal.path, 0, 0, lambda: ready.pop(0))
+    assert (lines, working, ready) == ([], True, [])
+
+
 def test_several_threads_write_whole_lines(journal: Journal) -> None:
     threads = [threading.Thread(target=journal.write, args=("step",), kwargs={"what": "x" * 5000}) for _i in range(20)]
     for thread in threads:
