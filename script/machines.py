@@ -355,8 +355,9 @@ def cable(host: str) -> str:
     """The end of the machine's eth0 that is on the bridge here."""
     index = pathlib.Path(f"/proc/{process(host)}/root/sys/class/net/eth0/iflink").read_text().strip()
     for interface in pathlib.Path("/sys/class/net").iterdir():
-        if (interface / "ifindex").read_text().strip() == index:
-            return interface.name
+        with contextlib.suppress(FileNotFoundError):  # one of another machine, just gone
+            if (interface / "ifindex").read_text().strip() == index:
+                return interface.name
     raise MachinesError(f"the eth0 of {host} has no other end here")
 
 

@@ -25,6 +25,8 @@ from fleet import (
 from halfway import halfway
 from secrecy import keep_secret
 
+GO = "/run/go"  # workers that were told to wait start when it is there; a boot takes it away
+
 
 def before_an_install() -> None:
     """Each hive is broken in another way; the first has a worker that never becomes healthy, beside one that does."""
@@ -64,7 +66,7 @@ def before_an_install() -> None:
     on("hive-4", "mv /root/ops /etc/sudoers.d/ops")
     on("hive-5", "mv /usr/bin/python3.gone /usr/bin/python3")
     on("hive-6", "mount -o remount,size=160m /opt")
-    HIVES.write_text(HIVES.read_text().replace('args = ["--model", "/gone"]', 'args = ["--starts", "0"]'))
+    HIVES.write_text(HIVES.read_text().replace('args = ["--model", "/gone"]', 'args = ["--until", "/"]'))
     before = service_start("hive-1", "stand-in"), service_start("queen", "queen")
     run = end(begin("-e", "rbee_retry_failed=true"))
     expect("exit code", run.status, 0)
@@ -79,11 +81,13 @@ def before_an_install() -> None:
 
 def during_an_upgrade() -> None:
     """While workers are started again, one hive loses its power, one its cable, and one stands still."""
-    HIVES.write_text(HIVES.read_text().replace('"--starts", "0"', '"--starts", "5"'))
+    HIVES.write_text(HIVES.read_text().replace('"--until", "/"', f'"--until", "{GO}"'))
     run = begin()
     for host, what in (("hive-2", "crash"), ("hive-3", "cut"), ("hive-4", "freeze")):
-        wait_until(lambda host=host: "--starts 5" in on(host, "ps -eo args"), f"{host} starts its worker again")  # type: ignore[misc]
+        wait_until(lambda host=host: GO in on(host, "ps -eo args"), f"{host} starts its worker again")  # type: ignore[misc]
         fault(what, host)
+    for host in ("hive-1", "hive-3", "hive-5", "hive-6"):
+        on(host, f"touch {GO}")
     broken = end(run)
     expect("exit code", broken.status, 2)
     wanted = {"queen": "ok", "hive-2": "unreachable", "hive-3": "unreachable", "hive-4": "unreachable"}
@@ -93,6 +97,8 @@ def during_an_upgrade() -> None:
     fault("heal", "hive-3")
     fault("thaw", "hive-4")
     wait_until(lambda: on("hive-2", "systemctl is-system-running || :").strip() == "running", "hive-2 has booted")
+    for host in ("hive-2", "hive-4"):
+        on(host, f"touch {GO}")
     begun = service_start("hive-3", "stand-in")
     run_2 = end(begin("-e", "rbee_retry_failed=true"))
     expect("exit code", run_2.status, 0)

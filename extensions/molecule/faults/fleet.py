@@ -20,7 +20,7 @@ RESULT = PLACE / "inventory" / ".rbee" / "last-run.json"
 CONTROL = pathlib.Path("/run/rbee-machines")  # where ssh keeps the sockets of its open connections
 INSTALL = ["ansible-playbook", "-i", str(PLACE / "inventory"), "rbee.fleet.install"]
 HOSTS = ("queen", *(f"hive-{number}" for number in range(1, 7)))
-MOMENT = 120.0  # seconds that anything may take
+MOMENT = 600.0  # seconds that anything may take
 
 
 class Run(t.NamedTuple):
@@ -59,6 +59,17 @@ def begin(*options: str) -> subprocess.Popen[str]:
         if socket.is_socket():
             socket.unlink()
     return subprocess.Popen([*INSTALL, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def hear(run: subprocess.Popen[str], words: str) -> None:
+    """Wait until an install prints a line with these words."""
+    assert run.stdout
+    said = []
+    for line in run.stdout:
+        if words in line:
+            return
+        said.append(line)
+    raise SystemExit(f"{words!r} is not in {''.join(said)!r}")
 
 
 def end(run: subprocess.Popen[str]) -> Run:

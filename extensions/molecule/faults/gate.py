@@ -12,6 +12,8 @@ import pathlib
 import threading
 import typing as t
 
+DRIPS = 1024  # parts, one a second, of the half that is held back
+
 
 class Gate:
     """Serves a folder, listings included. A client that is held gets the first half of whatever file it asks for."""
@@ -32,17 +34,20 @@ class Gate:
         for client in clients or tuple(self._held):
             self._held.pop(client).set()
 
-    def pause(self, client: str, name: str) -> None:
-        """Called with half of a file sent."""
-        event = self._held.get(client)
+    def drip(self, client: str, name: str, rest: bytes) -> t.Iterator[bytes]:
+        """The second half of a file; while its client is held, so little of it that the client goes on waiting."""
+        event, sent = self._held.get(client), 0
         if event:
             self.half.add((client, name))
-            event.wait()
+            while not event.wait(1):
+                yield rest[sent : sent + len(rest) // DRIPS]
+                sent += len(rest) // DRIPS
             self.half.discard((client, name))
+        yield rest[sent:]
 
     def waits(self, client: str, name: str) -> bool:
         """Whether a client has half of a file whose name begins so."""
-        return any(who == client and what.startswith(name) for who, what in self.half)
+        return any(who == client and what.startswith(name) for who, what in tuple(self.half))
 
     def close(self) -> None:
         self._server.shutdown()
@@ -64,8 +69,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         client, name = self.client_address[0], self.path.rpartition("/")[2]
         with contextlib.suppress(ConnectionError):  # who was killed meanwhile wants no more
             outputfile.write(content[: len(content) // 2])
-            self._gate.pause(client, name)
-            outputfile.write(content[len(content) // 2 :])
+            for part in self._gate.drip(client, name, content[len(content) // 2 :]):
+                outputfile.write(part)
 
     def log_message(self, format: str, *args: t.Any) -> None:
         pass

@@ -128,7 +128,7 @@ def run(command: str, folder: pathlib.Path, exported: str = "") -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     sys.stdout.write(f"  $ {command}: {done.returncode}, {time.monotonic() - began:.1f} s\n")

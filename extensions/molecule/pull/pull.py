@@ -33,9 +33,10 @@ HERE, THERE = "10.89.77.1", "10.89.77.11"  # this machine, and the hive, as they
 REPOSITORY = f"git://{HERE}/fleet"
 DATA = "/opt/rbee/data/pull"
 KEY = pathlib.Path("/etc/rbee-api-key")
-SSH = f"-o UserKnownHostsFile={PLACE}/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=5"
+OTHER_TIMES = "/run/systemd/system/rbee-pull.timer.d"
+SSH = f"-o UserKnownHostsFile={PLACE}/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=60"
 KEY_OF_OPS = PLACE / "id_ed25519"
-MOMENT = 120.0  # seconds that anything may take
+MOMENT = 600.0  # seconds that anything may take
 
 
 class Pull(t.NamedTuple):
@@ -184,16 +185,21 @@ def a_commit() -> None:
     expect("the services after it", starts(*SERVICES, "rbee-spare"), before)
 
 
+def starts_after(time: str) -> None:
+    """Let the timer start a pull so long after itself, and a day after the pull before."""
+    timer = f"[Timer]\\nOnActiveSec=\\nOnActiveSec={time}\\nOnUnitInactiveSec=1d\\nRandomizedDelaySec=0\\n"
+    on(f"mkdir -p {OTHER_TIMES} && printf '{timer}' >{OTHER_TIMES}/times.conf && systemctl daemon-reload")
+
+
 def the_timer() -> None:
     """It starts a pull, which repairs what somebody did by hand, though the repository is as it was."""
     on("systemctl stop rbee-spare")
-    on("mkdir -p /run/systemd/system/rbee-pull.timer.d")
-    on("printf '[Timer]\\nOnActiveSec=1\\nRandomizedDelaySec=0\\n' >/run/systemd/system/rbee-pull.timer.d/soon.conf")
-    on("systemctl daemon-reload && systemctl restart rbee-pull.timer")
+    starts_after("1s")
+    on("systemctl restart rbee-pull.timer")
     wait_until(lambda: on("systemctl is-active rbee-spare || true") == "active", "the pull of the timer")
     wait_until(lambda: on("systemctl is-active rbee-pull.service || true") == "inactive", "its end")
     expect("what it did", last().host["state"], "changed")
-    on("rm -r /run/systemd/system/rbee-pull.timer.d && systemctl daemon-reload")
+    starts_after("1d")
 
 
 def a_broken_commit() -> None:
@@ -225,6 +231,7 @@ def itself() -> None:
     found = pull()
     changed = [item["name"] for item in found.host["components"] if item["changed"]]
     expect("a pull that changes itself", (found.succeeded, set(changed)), (True, {"pull", "queen"}))  # her receipt too
+    on(f"rm -r {OTHER_TIMES} && systemctl daemon-reload")
     expect("the new interval", "1h 30min" in on("systemctl show --property=TimersMonotonic rbee-pull.timer"), True)
 
 
@@ -247,6 +254,7 @@ def main() -> None:
     key = shlex.quote(os.environ["RBEE_API_KEY"])
     on(f"umask 077; echo {key} >{KEY}")
     KEY.write_text(os.environ["RBEE_API_KEY"])
+    starts_after("1d")  # of itself it would pull at a random moment of the next minutes
     with served():
         as_the_page_says()
         nothing_to_do()

@@ -27,7 +27,7 @@ NAMES = ("hive-1", "hive-2", "hive-3")
 QUEEN = ("10.89.77.10", 8500)
 KEY = os.environ["RBEE_API_KEY"]
 UPGRADES = int(os.environ.get("RBEE_UPGRADES", "1"))
-MOMENT = 120.0  # seconds that anything may take
+MOMENT = 600.0  # seconds that anything may take
 BETWEEN = 12  # answers before, between and after upgrades
 
 
@@ -58,6 +58,7 @@ def get(hive: str, path: str) -> str:
 
 def context(hive: str) -> int:
     """The tokens that the worker was started for."""
+    wait_until(lambda: bool(get(hive, "props")), f"the queen sees {hive}")
     found: int = json.loads(get(hive, "props"))["default_generation_settings"]["n_ctx"]
     return found
 

@@ -46,12 +46,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--alias", default="")
-    parser.add_argument("--starts", type=float, default=0, help="seconds until it listens")
+    parser.add_argument("--until", type=pathlib.Path, default="/", help="it starts to listen when there is such a path")
     options = parser.parse_args()
     Handler.alias = options.alias
     if options.model:
         Handler.text = options.model.read_text(encoding="utf-8").strip()
-    time.sleep(options.starts)
+    while not options.until.exists():
+        time.sleep(0.1)
     http.server.ThreadingHTTPServer((options.host, options.port), Handler).serve_forever()
 
 

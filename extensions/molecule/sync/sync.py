@@ -20,7 +20,7 @@ import typing as t
 PLACE = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 OURS, THEIRS, THIRD = PLACE / "fleet", PLACE / "another-laptop", PLACE / "a-third-one"
 CONTROL = pathlib.Path("/run/rbee-machines")  # where ssh keeps the sockets of its open connections
-SSH = f"-o UserKnownHostsFile={PLACE}/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=5"
+SSH = f"-o UserKnownHostsFile={PLACE}/known_hosts -o StrictHostKeyChecking=yes -o ConnectTimeout=60"
 
 
 class Run(t.NamedTuple):
