@@ -41,7 +41,7 @@ class StubWorker:
 
     def wait_for_requests(self, count: int) -> None:
         with self.changed:
-            if not self.changed.wait_for(lambda: len(self.seen) >= count, timeout=20):
+            if not self.changed.wait_for(lambda: len(self.seen) >= count, timeout=120):
                 raise AssertionError(f"{self.name} saw {len(self.seen)} requests, not {count}")
 
     def close(self) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -22,6 +23,8 @@ H100 = "gpu name=NVIDIA_H100 uuid=GPU-{0} pci=00000000:{0}:00.0 total=81920 used
 H100 += "milliwatts=71250 cc=90 mig=0\n"
 TWO = LIBRARY + H100.format("3B") + H100.format("5E")
 
+_NUMBERS = itertools.count()
+
 
 def compiled(folder: pathlib.Path, *flags: str) -> pathlib.Path:
     """The stand-in as a library."""
@@ -34,7 +37,7 @@ def compiled(folder: pathlib.Path, *flags: str) -> pathlib.Path:
 
 def use(monkeypatch: pytest.MonkeyPatch, library: pathlib.Path, description: str) -> None:
     """Make NVML answer what the description says."""
-    file = library.with_name("description")
+    file = library.with_name(f"description-{next(_NUMBERS)}")  # for who still reads an earlier one
     file.write_text(description)
     monkeypatch.setattr(_nvml, "LIBRARIES", (str(library),))
     monkeypatch.setenv("NVML_STAND_IN", str(file))

@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAGE = (pathlib.Path(__file__).resolve().parents[3] / "catalog" / "queen.html").read_text("utf-8")
-PATIENCE = 30_000  # ms that a test waits for what is to be seen
+PATIENCE = 120_000  # ms that a test waits for what is to be seen
 
 # Nothing but 127.0.0.1 has an address, so that no browser of ours asks the network for anything.
 _OPTIONS = (

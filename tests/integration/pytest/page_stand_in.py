@@ -46,18 +46,18 @@ def state(*components: dict[str, t.Any], devices: t.Sequence[dict[str, t.Any]] |
 
 
 class AgentStandIn:
-    """Answers ``/health`` and ``/v1/state`` on a free loopback port until it is closed.
+    """Answers ``/health`` and ``/v1/state`` on a loopback port until it is closed.
 
     state: what it answers; a test may change it. hold: while it is cleared, ``/v1/state`` waits. seen: every path that
     was asked for but ``/health``.
     """
 
-    def __init__(self, answer: dict[str, t.Any]) -> None:
+    def __init__(self, answer: dict[str, t.Any], port: int = 0) -> None:
         self.state = answer
         self.hold = threading.Event()
         self.hold.set()
         self.seen: list[str] = []
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.agent = self
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -24,6 +24,7 @@ HostKey {folder}/host
 AuthorizedKeysFile {folder}/authorized_keys
 PidFile none
 StrictModes no
+MaxStartups 100
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no

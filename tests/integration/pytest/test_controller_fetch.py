@@ -203,7 +203,7 @@ class World:
         source = self.internet.publish("engine.zip", archive.read_bytes())
         source = dataclasses.replace(source, kind="archive", name="", env=PythonEnv(requirements=lock))
         command = ("{python}", "{release}/engine.py", "{release}", "{address}", "{port}")
-        where = {"address": "127.0.0.1", "port": free_port(), "health": Health("/health", 20)}
+        where = {"address": "127.0.0.1", "port": free_port(), "health": Health("/health", 60)}
         return Spec(name, "e", "worker", FLEET, "1", (Variant("v", {"any": source}),), command, **where)
 
     def model(self, source: Source, name: str = "m") -> Spec:

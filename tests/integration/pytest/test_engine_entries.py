@@ -116,7 +116,8 @@ def fleet(supervisor_environment: pathlib.Path, huggingface_environment: pathlib
         found.write(HIVES.name, hives(found))
         found.write(MODELS.name, MODELS.content)
         found.type(INSTALL.text)
-        wait_until(lambda: found.get("queen", "/workers/gpu-1/comfyui/queue", KEY)[0] == 200)  # the queen has seen it
+        for path in ("comfyui/queue", "sglang/metrics"):  # until the queen has seen them
+            wait_until(lambda path=path: found.get("queen", f"/workers/gpu-1/{path}", KEY)[0] == 200)
         yield found
         assert found.changes("rbee.fleet.uninstall", "-e", "rbee_purge=true") == 1
 

@@ -29,7 +29,7 @@ from ansible_collections.rbee.fleet.plugins.module_utils._sources import (
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-QUICK = Limits(backoff=0.01, connect=5, window=0.4, seconds=60)
+QUICK = Limits(backoff=0.01, seconds=600)
 
 Answer = t.Callable[["Request"], None]
 

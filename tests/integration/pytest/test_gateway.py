@@ -23,10 +23,10 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen impor
     KEY,
     Queen,
     check,
-    free_port,
     wait_until,
 )
 from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_stub import EVENTS, StubWorker
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
 from ansible_collections.rbee.fleet.tests.integration.pytest.page_browser import PAGE
 from ansible_collections.rbee.fleet.tests.integration.pytest.page_stand_in import AgentStandIn, component, state
 
@@ -231,7 +231,7 @@ def test_an_agent_is_only_read_and_only_by_a_known_name(start: Start, agent: Age
 
 
 def test_a_dead_agent_is_said_and_hides_no_other(start: Start, agent: AgentStandIn) -> None:
-    dead = AgentStandIn(state())
+    dead = AgentStandIn(state(), free_port())
     queen = start(behind(agent, dead))
     dead.close()
 
@@ -453,10 +453,12 @@ def test_no_connection_is_refused_during_a_reload(start: Start, stub: StubWorker
 
     thread = threading.Thread(target=ask)
     thread.start()
-    for number in range(1, 4):
-        queen.reload(fleet(worker(stub, f"m{number}")))
-    done.set()
-    thread.join()
+    try:
+        for number in range(1, 4):
+            queen.reload(fleet(worker(stub, f"m{number}")))
+    finally:
+        done.set()
+        thread.join()
     assert failures == []
 
 
@@ -465,7 +467,7 @@ def test_a_client_that_hangs_up_stops_its_worker(start: Start, stub: StubWorker)
     stub.hold.clear()
     with queen.stream({"model": "m"}) as response:
         assert response.readline() == b"data: first\n"
-    assert stub.hung_up.wait(20)
+    assert stub.hung_up.wait(120)
 
 
 # Several workers, and workers that fail.

@@ -16,7 +16,8 @@ import typing as t
 import pytest
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Entry
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayWorker
-from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import Queen, free_port, wait_until
+from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import Queen, wait_until
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 
@@ -56,7 +57,8 @@ def queen(tmp_path_factory: pytest.TempPathFactory, llama_cpp: Entry, port: int)
     worker = GatewayWorker("h1", "llama-cpp", "llama-cpp", "127.0.0.1", port, (MODEL,), llama_cpp.health.path)
     queen = Queen(tmp_path_factory.mktemp("queen"), Gateway("lab", workers=(worker,), api_key_secret="key"))
     queen.wait()
-    wait_until(lambda: queen.get("/workers/h1/llama-cpp/health").status == 200, "llama.cpp to be up", timeout=60)
+    timeout = llama_cpp.health.timeout
+    wait_until(lambda: queen.get("/workers/h1/llama-cpp/health").status == 200, "llama.cpp to be up", timeout)
     yield queen
     queen.close()
 
@@ -76,18 +78,16 @@ def test_a_question_is_answered(queen: Queen) -> None:
     assert answer["model"] == MODEL and "4" in answer["choices"][0]["message"]["content"]
 
 
-def test_the_first_words_arrive_while_the_model_still_writes(queen: Queen) -> None:
-    with queen.stream(chat("Tell a long story.", max_tokens=100, ignore_eos=True, stream=True)) as response:
+def test_a_stream_comes_to_its_end(queen: Queen) -> None:
+    with queen.stream(chat("Tell a long story.", max_tokens=40, ignore_eos=True, stream=True)) as response:
         assert response.headers["Content-Type"].startswith("text/event-stream")
-        assert response.readline().startswith(b"data: {")
-        assert requests_in_progress(queen) == 1
         events = [line for line in response.read().split(b"\n\n") if line]
-    assert events[-1] == b"data: [DONE]" and len(events) > 90
+    assert events[-1] == b"data: [DONE]" and len(events) > 30
 
 
-def test_a_client_that_hangs_up_frees_the_model(queen: Queen) -> None:
+def test_words_arrive_while_the_model_writes_and_a_client_that_hangs_up_frees_it(queen: Queen) -> None:
     with queen.stream(chat("Tell a long story.", max_tokens=100_000, ignore_eos=True, stream=True)) as response:
-        response.readline()
+        assert response.readline().startswith(b"data: {")
         assert requests_in_progress(queen) == 1
     wait_until(lambda: requests_in_progress(queen) == 0, "llama.cpp to stop")
 
@@ -97,7 +97,7 @@ def test_a_prompt_of_several_hundred_kilobytes_reaches_the_model_and_its_answer_
 ) -> None:
     body = chat("The quick brown fox jumps over the lazy dog. " * 9000)
     assert len(json.dumps(body)) > 400_000
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as client:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as client:
         client.request("POST", CHAT, json.dumps(body), {"Content-Type": "application/json"})
         response = client.getresponse()
         status, direct = response.status, response.read()

@@ -205,9 +205,9 @@ def test_a_child_that_cannot_be_ended_is_left_behind_and_no_second_one_made(
         assert found.devices is None
         assert f"process {stuck}" in found.reason
         # It holds on to nothing of ours: no lock, no pipe, no terminal.
+        wait_until(lambda: len(os.listdir(f"/proc/{stuck}/fd")) == 4)
         held = {os.readlink(f"/proc/{stuck}/fd/{name}") for name in os.listdir(f"/proc/{stuck}/fd")}
         assert {path for path in held if path != os.devnull and not path.startswith("pipe:")} == set()
-        assert len(os.listdir(f"/proc/{stuck}/fd")) == 4
     finally:
         kill(stuck, signal.SIGKILL)
         os.waitpid(stuck, 0)

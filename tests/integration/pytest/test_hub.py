@@ -136,7 +136,7 @@ def test_progress_counts_bytes_of_all_files(hub: Hub, place: Place) -> None:
             stop.set()
 
     with pytest.raises(Stopped):
-        place.fetch(progress=progress, stop=stop, timeout=60)
+        place.fetch(progress=progress, stop=stop, timeout=300)
     what, done, total = said[-1]
     assert (what, total) == ("fetching org/model", sum(map(len, FILES.values())))
     assert len(CONFIG) + len(VOCABULARY) <= done < total
@@ -157,8 +157,8 @@ def test_a_download_that_was_ended_goes_on_where_it_was(hub: Hub, place: Place) 
     stop = threading.Event()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         fetching = pool.submit(place.fetch, stop=stop)
-        assert hub.stalled.wait(60)
-        wait_until(lambda: arrived(place.work) == 2 and in_part(place.work) >= 20 * MIB)
+        assert hub.stalled.wait(300)
+        wait_until(lambda: arrived(place.work) == 2 and in_part(place.work) >= 20 * MIB, 300)
         stop.set()
         with pytest.raises(Stopped):
             fetching.result()

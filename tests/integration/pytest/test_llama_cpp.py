@@ -11,7 +11,6 @@ import http.client
 import json
 import pathlib
 import signal
-import socket
 import subprocess
 import time
 import typing as t
@@ -19,6 +18,7 @@ import typing as t
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health
 from ansible_collections.rbee.fleet.plugins.plugin_utils._catalog import Entry
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -107,13 +107,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.kill()
     process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

@@ -251,7 +251,7 @@ def test_a_download_that_failed_is_listed_and_can_be_discarded(fleet: Fleet) -> 
 def test_the_queen_follows_and_a_model_that_was_served_before_can_be_removed(fleet: Fleet) -> None:
     fleet.declare("org/one")
     fleet.machine.changes("rbee.fleet.install", "-i", "rbee.yml")
-    assert fleet.served() == ["alone", "org/one"]
+    wait_until(lambda: fleet.served() == ["alone", "org/one"])  # while HAProxy's old process ends
     assert fleet.ask("two")[0] == 404
     assert fleet.changes("-e", "model=two", "-e", "state=absent") == 1
     assert not fleet.has("two")

@@ -140,7 +140,8 @@ def test_what_is_temporary_is_left_alone_by_everybody_and_removed_by_name(fleet:
     other = fleet.elsewhere()
     assert fleet.sync("rbee_extra=remove", inventory=other) == ({"queen gateway"}, {"trial temporary"})
     assert "trial" in fleet.pids()
-    assert fleet.machine.get("queen", "/workers/desk/trial/")[0] == 404  # her map is that of the other checkout
+    # Her map is that of the other checkout.
+    wait_until(lambda: fleet.machine.get("queen", "/workers/desk/trial/")[0] == 404)
     fleet.play("remove_worker", "hive=desk", "worker=trial", inventory=other)
     assert "trial" not in fleet.pids()
     said = fleet.play("install_worker", *words)

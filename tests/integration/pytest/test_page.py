@@ -15,10 +15,9 @@ import typing as t
 import pytest
 from ansible_collections.rbee.fleet.plugins.module_utils._spec import Health, Source, Spec, Variant
 from ansible_collections.rbee.fleet.plugins.plugin_utils._gateway_fleet import Gateway, GatewayHive, GatewayWorker
-from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import KEY, Queen, free_port, wait_until
+from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_queen import KEY, Queen, wait_until
 from ansible_collections.rbee.fleet.tests.integration.pytest.gateway_stub import StubWorker
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import HERE, TREE, Host
-from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import free_port as steady_port
+from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import HERE, TREE, Host, free_port
 from ansible_collections.rbee.fleet.tests.integration.pytest.page_browser import (
     CHROMIUM,
     PAGE,
@@ -183,8 +182,8 @@ def agent_of(host: Host) -> Spec:
             "serve", "--bind", "{address}", "--port", "{port}", "--prefix", "{prefix}",
         ),
         address="127.0.0.1",
-        port=steady_port(),
-        health=Health("/health", 30),
+        port=free_port(),
+        health=Health("/health", 120),
     )  # fmt: skip
 
 
@@ -469,23 +468,35 @@ def test_a_hidden_tab_asks_nothing(start: Start, agents: Agents, clocked: Browse
     page.evaluate("""() => {
       window.hiding = false;
       window.asked = [];
+      window.waiting = 0;
       Object.defineProperty(document, "hidden", { get: () => window.hiding });
       const plain = window.fetch;
-      window.fetch = (path, options) => { window.asked.push(path); return plain(path, options); };
+      window.fetch = async (path, options) => {
+        window.asked.push(path);
+        window.waiting += 1;
+        try {
+          const answer = await plain(path, options);
+          await answer.clone().text();
+          return answer;
+        } finally {
+          window.waiting -= 1;
+        }
+      };
     }""")
     every = {"/v1/info", "/v1/hives", "/v1/load", "/hives/h1/v1/state"}
 
     def asked() -> set[str]:
-        """What is asked in the next three seconds of its clock."""
+        """What is asked in the next three seconds of its clock, which stands still until all of it is answered."""
         page.evaluate("() => { window.asked = []; }")
         clocked.clock.run_for(3000)
+        wait_until(lambda: page.evaluate("window.waiting") == 0, "answers")
         return set(page.evaluate("window.asked"))
 
     found: set[str] = set()
     wait_until(lambda: found.update(asked()) or found == every, "everything to be asked")
     page.evaluate("() => { window.hiding = true; }")
     expect(page.locator("#trouble")).to_be_hidden()
-    wait_until(lambda: asked() == set(), "what was begun to end")
+    wait_until(lambda: asked() == asked() == set(), "what was begun to end")
     for _time in range(10):
         assert asked() == set()
     found.clear()

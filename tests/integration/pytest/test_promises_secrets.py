@@ -56,7 +56,7 @@ def test_a_secret_stands_in_no_result_journal_receipt_log_or_command_line(mode: 
     assert process.stdout
     said = process.stdout.read()
     assert json.loads(said)["components"]
-    assert b"serve.py" in lines
+    assert mode == DYING or b"serve.py" in lines  # one that dies may not be seen at all
     assert b"s3cr3t" not in lines
     assert "s3cr3t" not in said
     for folder in ("journal", "supervisor"):

@@ -47,7 +47,7 @@ TYPE = """
     command = ["{{python}}", "{{release}}/engine.py", "{{address}}", "{{port}}", "{held}"]
     model_command = ["{{model_path}}"]
     health.path = "/health"
-    health.timeout = 60
+    health.timeout = 600
     [[release]]
     version = "1"
     [release.source.any]
@@ -113,7 +113,7 @@ OWN = """
             force: true
     """
 ENABLED = "[defaults]\ncallbacks_enabled = rbee.fleet.report\n[rbee_report]\ninterval = {interval}\n" + SETTINGS
-WAITS = r"^desk  engine +waiting for health, \d+ of 60 s: answered 503: loading the model$"
+WAITS = r"^desk  engine +waiting for health, \d+ of 600 s: answered 503: loading the model$"
 TASK = ("--tags", "workers", "-i", "rbee.yml")
 
 
@@ -130,7 +130,7 @@ class Drip:
                 self.send_header("Content-Length", str(len(WEIGHTS)))
                 self.end_headers()
                 for start in range(0, len(WEIGHTS), CHUNK):
-                    drip.opened.wait(0.25)
+                    drip.opened.wait(1)
                     self.wfile.write(WEIGHTS[start : start + CHUNK])
 
             def log_message(self, *_arguments: t.Any) -> None:
@@ -182,7 +182,7 @@ def installed(supervisor_environment: pathlib.Path) -> t.Iterator[tuple[Fleet, s
         drip.opened.set()
         shown += read_until(running, WAITS)
         fleet.hold.unlink()
-        shown += running.communicate(timeout=120)[0]
+        shown += running.communicate(timeout=600)[0]
         assert running.returncode == 0, shown
         yield fleet, shown
         drip.server.shutdown()
@@ -221,7 +221,7 @@ def test_one_who_did_not_ask_for_it_gets_the_summary_alone(fleet: Fleet) -> None
 def test_with_v_every_step_is_said_once(fleet: Fleet) -> None:
     shown = fleet.again("-v")
     steps = re.findall(r"^desk  engine +(\S.*)$", shown, re.MULTILINE)
-    assert {"restarting service", "waiting for health, up to 60 s", "writing receipt"} <= set(steps)
+    assert {"restarting service", "waiting for health, up to 600 s", "writing receipt"} <= set(steps)
     assert len(steps) == len(set(steps))
     assert "<desk> engine:" not in shown
     assert shown.index("downtime: model weights has one replica, on desk,") < shown.index("restarting service")
@@ -319,5 +319,5 @@ def test_an_interrupt_ends_the_run_and_the_next_one_says_what_it_waits_for(fleet
     running = fleet.machine.start("rbee.fleet.install", *options, stderr=subprocess.STDOUT)
     read_until(running, r"^desk  host +waiting for process \d+ for .* since ")
     fleet.hold.unlink()
-    shown = running.communicate(timeout=120)[0]
+    shown = running.communicate(timeout=600)[0]
     assert running.returncode == 0 and re.search(r"^desk  engine +updated in", shown, re.MULTILINE), shown

@@ -57,7 +57,7 @@ class Hive:
             ),
             address=address,
             port=free_port(),
-            health=Health("/health", 30),
+            health=Health("/health", 60),
         )  # fmt: skip
 
     def worker(self, version: str, name: str = "w", **options: t.Any) -> Spec:
@@ -148,10 +148,9 @@ def test_not_one_request_fails_while_workers_change_one_after_the_other(
             answer = hive.install(hive.worker("2"))
             assert answer.of("w")["state"] == "updated"
             assert any(step.startswith("drain") for step in answer.taken["w"])
-        enough = load.count + 20
+        enough = max(100, load.count + 20)
         wait_until(lambda: load.count > enough)
     assert load.failures == []
-    assert load.count > 100
     assert all(load.answers[version] for version in "12"), load.answers
 
 

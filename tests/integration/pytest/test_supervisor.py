@@ -134,6 +134,7 @@ def test_a_new_text_leaves_the_running_process_alone_until_the_restart(
 ) -> None:
     install(manager, define(prefix, "a", "echo one; " + SLEEP))
     manager.start("a")
+    wait_until(lambda: manager.logs("a") == ["one"])
     first = manager.state("a")
     other = dataclasses.replace(define(prefix, "b", "echo two; " + SLEEP), name="a")
     install(manager, other)

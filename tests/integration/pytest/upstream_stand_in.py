@@ -60,7 +60,7 @@ def call(options):
     request = urllib.request.Request(f"{options.queen_url}/v1/hive/ready", body, {"Content-Type": "application/json"})
     while True:
         try:
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5).close()
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60).close()
             return
         except OSError:
             time.sleep(0.1)
