@@ -185,9 +185,9 @@ def a_commit() -> None:
     expect("the services after it", starts(*SERVICES, "rbee-spare"), before)
 
 
-def starts_after(time: str) -> None:
+def starts_after(delay: str) -> None:
     """Let the timer start a pull so long after itself, and a day after the pull before."""
-    timer = f"[Timer]\\nOnActiveSec=\\nOnActiveSec={time}\\nOnUnitInactiveSec=1d\\nRandomizedDelaySec=0\\n"
+    timer = f"[Timer]\\nOnActiveSec=\\nOnActiveSec={delay}\\nOnUnitInactiveSec=1d\\nRandomizedDelaySec=0\\n"
     on(f"mkdir -p {OTHER_TIMES} && printf '{timer}' >{OTHER_TIMES}/times.conf && systemctl daemon-reload")
 
 
