@@ -53,6 +53,7 @@ INSTALLERS = {
 # llama.cpp links to it.
 LIBGOMP = {"apt-get": "libgomp1", "zypper": "libgomp1", "pacman": "gcc-libs"}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+AWX = "tests/integration/pytest/test_awx.py"
 
 # How often the tier long repeats what other tiers do a few times.
 KILLS, UPGRADES = "300", "10"
@@ -320,7 +321,13 @@ def integration() -> Result:
     provide_browser()
     # They often wait for other processes. The tests of a file stay together, since they share what they install.
     workers = ("-n", "6", "--dist", "loadfile", "--no-loadscope-reorder")
-    return pytest_check("pytest", BIN / "python", *workers, "tests/integration/pytest")
+    return pytest_check("pytest", BIN / "python", *workers, f"--ignore={AWX}", "tests/integration/pytest")
+
+
+def awx() -> Result:
+    """As AWX runs playbooks, in an environment of its own."""
+    install(missing_libraries())
+    return pytest_check("awx", BIN / "python", AWX)
 
 
 def package_manager() -> str:
@@ -452,6 +459,7 @@ TIERS: dict[str, dict[str, Check]] = {
     "matrix": {
         **{f"{lock}, Python {version}": matrix_row(lock, version) for lock, version in MATRIX},
         **{f"hosts, Python {version}": host_row(version) for version in HOST_PYTHONS},
+        "AWX": awx,
     },
     "long": {
         "kills": kills,
@@ -534,7 +542,7 @@ def main(arguments: t.Sequence[str] | None = None) -> int:
         if tier not in TIERS:
             parser.error(f"unknown tier {tier!r}, expected one of: {', '.join(TIERS)}")
     installed = []
-    if {"integration", "demo", "molecule", "long"} & set(chosen):
+    if {"integration", "matrix", "demo", "molecule", "long"} & set(chosen):
         installed.append("haproxy (its system user included), libgomp1")
     if "integration" in chosen:
         installed.append("chromium")

@@ -25,6 +25,7 @@ from ansible_collections.rbee.fleet.tests.integration.pytest.node_host import QU
 from ansible_collections.rbee.fleet.tests.integration.pytest.node_kill import PaperManager, killed_after, killed_at
 
 KILLS = int(os.environ.get("RBEE_KILLS", "24"))  # at random moments; script/test long has hundreds
+EVERY = 1 if "RBEE_KILLS" in os.environ else 3  # of the steps at which a sweep kills
 
 PROGRAM = """#!/bin/sh
 echo "$@" "$GREETING" "$(cat "$2")" "$(cat "$(dirname "$0")/version")"
@@ -79,8 +80,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Site]:
 
 
 def sweep(site: Site, new: Spec, allowed: t.Container[str], **options: t.Any) -> int:
-    """Kill the install of *new* at its every step; returns how many there were."""
-    step = 1
+    """Kill the install of *new* at its every step, or every third from a random one; returns how many there were."""
+    step = random.randint(1, EVERY)
     while killed_at(step, lambda: site.host.run(new, **options)):
         where = f"killed at step {step}"
         if os.path.exists(site.manager.unit_path("w")):
@@ -92,7 +93,7 @@ def sweep(site: Site, new: Spec, allowed: t.Container[str], **options: t.Any) ->
         assert site.host.leftovers() == [], where
         assert not site.host.check(new).changed, where
         site.restore()
-        step += 1
+        step += EVERY
     return step - 1
 
 
