@@ -40,8 +40,11 @@ SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # Threads of llama.cpp would wait for each other in loops, on processors that other tests need.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Files of many tests that take about a minute or more.
-SLOW = ("test_agent", "test_hub", "test_kept_program", "test_lock", "test_models", "test_page", "test_report")
+# Files of several tests that take long.
+SLOW = (
+    "test_agent", "test_hub", "test_kept_program", "test_lock", "test_models", "test_page", "test_report",
+    "test_sync", "test_controller_fetch", "test_promises_failure",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
