@@ -9,6 +9,7 @@ so a server is good for one folder, one environment and one text of ansible.cfg.
 
 from __future__ import annotations
 
+import collections
 import gc
 import importlib
 import json
@@ -24,6 +25,17 @@ import typing as t
 import warnings
 
 LIMIT = 600  # seconds of a run
+ALL = ("callback", "connection", "shell", "filter", "test", "inventory")  # kinds of plugins
+USED = {
+    "action": ("rbee.fleet.components", "rbee.fleet.summary"),
+    "become": ("sudo",),
+    "cache": ("memory",),
+    "callback": ("default",),
+    "connection": ("local",),
+    "lookup": ("rbee.fleet.mistakes",),
+    "shell": ("sh",),
+    "strategy": ("linear",),
+}
 
 
 class Plays:
@@ -82,6 +94,19 @@ class _Server:
             self._process.wait()
 
 
+def load_plugins() -> None:
+    """What every run loads: the plugins, and the documentation of them from which Ansible takes their options."""
+    from ansible.plugins import loader
+
+    for kind in ALL:
+        collections.deque(getattr(loader, f"{kind}_loader").all(class_only=True), maxlen=0)
+    for kind, names in USED.items():
+        for name in names:
+            getattr(loader, f"{kind}_loader").get(name, class_only=True)
+    for name in ("executor.process.worker", "executor.task_executor", "playbook.handler", "playbook.included_file"):
+        importlib.import_module(f"ansible.{name}")
+
+
 def serve(connection: socket.socket) -> None:
     """Forks for every run that is asked for, until nobody can ask any more."""
     from ansible import constants
@@ -91,6 +116,7 @@ def serve(connection: socket.socket) -> None:
     warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")  # of ``main``, by this
     init_plugin_loader()
     importlib.import_module("ansible_collections.rbee.fleet.plugins.inventory.hives")  # which imports most of it
+    load_plugins()
     gc.freeze()  # no fork has to look through what is here already
     while True:
         asked, descriptors, _flags, _address = socket.recv_fds(connection, 1 << 16, 2)
