@@ -57,7 +57,8 @@ def wait_healthy(
 ) -> HealthResult:
     """Wait until the URL answers 200; give up when the process dies or is replaced, on ``stop`` and after ``timeout``.
 
-    timeout: seconds. alive: reads the state of the service. stop: set by someone who no longer wants to wait.
+    timeout: seconds, beyond which the last try may go on for two. alive: reads the state of the service.
+    stop: set by someone who no longer wants to wait.
     heard: told what was seen and after how many seconds, whenever the wait goes on.
     """
     start = time.monotonic()

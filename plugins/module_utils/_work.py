@@ -40,16 +40,14 @@ def work(request: Request, layout: Layout, journal: _journal.Journal, lock: int)
 def start(request: Request, layout: Layout, path: str) -> bool:
     """Fork a process that no terminal, session or connection can take down with it.
 
-    False when someone else was first to take the host's lock, or to remove its folder: a process that waited for it
-    could change the host long after whoever asked for it has given up.
+    False when someone else was first to take the host's lock: a process that waited for it could change the host long
+    after whoever asked for it has given up.
     """
     _placing.load()
-    os.makedirs(os.path.dirname(layout.prefix), exist_ok=True)
-    _store.make_folder(layout.prefix)
     try:
-        lock = _lock.grab(layout.lock)
-    except FileNotFoundError:  # the end of an uninstall
-        lock = None
+        lock = _grab(layout)
+    except FileNotFoundError:  # the end of an uninstall took the folder away in between
+        lock = _grab(layout)
     if lock is None:
         return False
     try:
@@ -76,6 +74,12 @@ def start(request: Request, layout: Layout, path: str) -> bool:
         journal.end(answer)
     finally:
         os._exit(0)
+
+
+def _grab(layout: Layout) -> t.Optional[int]:
+    os.makedirs(os.path.dirname(layout.prefix), exist_ok=True)
+    _store.make_folder(layout.prefix)
+    return _lock.grab(layout.lock)
 
 
 def _let_go(*kept: int) -> None:

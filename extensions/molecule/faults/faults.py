@@ -8,6 +8,8 @@ Runs beside the machines of the scenario.
 
 from __future__ import annotations
 
+import functools
+
 from fleet import (
     HIVES,
     HOSTS,
@@ -79,12 +81,17 @@ def before_an_install() -> None:
     keep_secret(run.said)
 
 
+def is_starting(host: str) -> bool:
+    """Whether the worker was started, and waits."""
+    return GO in on(host, "ps -eo args")
+
+
 def during_an_upgrade() -> None:
     """While workers are started again, one hive loses its power, one its cable, and one stands still."""
     HIVES.write_text(HIVES.read_text().replace('"--until", "/"', f'"--until", "{GO}"'))
     run = begin()
     for host, what in (("hive-2", "crash"), ("hive-3", "cut"), ("hive-4", "freeze")):
-        wait_until(lambda host=host: GO in on(host, "ps -eo args"), f"{host} starts its worker again")  # type: ignore[misc]
+        wait_until(functools.partial(is_starting, host), f"{host} starts its worker again")
         fault(what, host)
     for host in ("hive-1", "hive-3", "hive-5", "hive-6"):
         on(host, f"touch {GO}")

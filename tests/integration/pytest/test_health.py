@@ -71,6 +71,23 @@ def listening() -> t.Iterator[tuple[socket.socket, int]]:
         yield listener, listener.getsockname()[1]
 
 
+@contextlib.contextmanager
+def answering(answer: t.Callable[[socket.socket], None]) -> t.Iterator[str]:
+    """The URL of a server that answers one request in its own way."""
+    with listening() as (listener, port):
+
+        def serve() -> None:
+            connection, _address = listener.accept()
+            with connection:
+                connection.recv(65536)
+                answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{port}/"
+        thread.join()
+
+
 def test_a_component_is_healthy_when_it_answers_200() -> None:
     with serving((200, b"ok")) as server:
         result = wait_healthy(server.url, 60, lambda: UP, threading.Event())
@@ -98,20 +115,13 @@ def test_the_last_answer_is_the_reason_after_the_timeout() -> None:
 
 
 def test_a_slow_answer_is_heard_even_at_the_end_of_the_time() -> None:
-    with listening() as (listener, port):
+    def answer(connection: socket.socket) -> None:
+        threading.Event().wait(0.3)
+        connection.sendall(b"HTTP/1.1 503 Loading\r\nContent-Length: 0\r\n\r\n")
 
-        def answer() -> None:
-            connection, _address = listener.accept()
-            with connection:
-                connection.recv(65536)
-                threading.Event().wait(0.3)
-                connection.sendall(b"HTTP/1.1 503 Loading\r\nContent-Length: 0\r\n\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        result = wait_healthy(f"http://127.0.0.1:{port}/", 0.1, lambda: UP, threading.Event())
-        thread.join()
-        assert result.detail == "not ready within 0.1 s: answered 503: Loading"
+    with answering(answer) as url:
+        result = wait_healthy(url, 0.1, lambda: UP, threading.Event())
+    assert result.detail == "not ready within 0.1 s: answered 503: Loading"
 
 
 def test_a_port_that_nobody_listens_on_is_named() -> None:
@@ -184,38 +194,21 @@ def test_a_server_that_says_nothing_does_not_hold_up_the_try() -> None:
 
 
 def test_a_port_that_speaks_something_else_is_not_healthy() -> None:
-    with listening() as (listener, port):
-
-        def answer() -> None:
-            connection, _address = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"SSH-2.0-OpenSSH\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        result = probe(f"http://127.0.0.1:{port}/")
-        thread.join()
-        assert not result.ok
-        assert "does not speak HTTP" in result.detail
+    with answering(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH\r\n")) as url:
+        result = probe(url)
+    assert not result.ok
+    assert "does not speak HTTP" in result.detail
 
 
 def test_an_endless_answer_is_not_read_to_its_end() -> None:
-    with listening() as (listener, port):
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 8192)
+        with contextlib.suppress(ConnectionResetError):
+            connection.recv(1)  # until the other side has had enough
 
-        def answer() -> None:
-            connection, _address = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 8192)
-                with contextlib.suppress(ConnectionResetError):
-                    connection.recv(1)  # until the other side has had enough
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        result = probe(f"http://127.0.0.1:{port}/", 60)
-        thread.join()
-        assert result.detail == "answered 503: " + "x" * 200
+    with answering(answer) as url:
+        result = probe(url, 60)
+    assert result.detail == "answered 503: " + "x" * 200
 
 
 def test_an_address_of_ipv6_is_written_in_brackets() -> None:

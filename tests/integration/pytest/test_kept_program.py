@@ -123,7 +123,8 @@ def fleet(supervisor_environment: pathlib.Path) -> t.Iterator[Fleet]:
         fleet = Fleet(at)
         assert fleet.install() == (2, True)  # with rbee.lock
         yield fleet
-        assert fleet.run("uninstall", "-e", "rbee_purge=true")[0] == 1
+        changed, _sent = fleet.run("uninstall", "-e", "rbee_purge=true")  # sent where it outlives the program
+        assert changed == 1
         assert not at.prefix.exists()
 
 

@@ -229,14 +229,21 @@ def test_an_install_and_an_uninstall_at_once_end_as_one_after_the_other(host: Ho
     assert host.answers(fresh)
 
 
-def test_an_install_whose_folder_an_uninstall_takes_away_begins_again(
+def test_an_install_whose_folder_an_uninstall_takes_away_makes_it_again(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(path: str) -> None:
-        raise FileNotFoundError(path)
+    grab, asked = _lock.grab, list[str]()
 
-    monkeypatch.setattr(_lock, "grab", gone)
-    assert _converge.converge(host.request(host.worker()), False, 0) == {"again": 600, "events": []}
+    def grab_late(path: str) -> int | None:
+        if not asked:
+            host.prefix.rmdir()
+        asked.append(path)
+        return grab(path)
+
+    monkeypatch.setattr(_lock, "grab", grab_late)
+    answer = _converge.converge(host.request(host.worker()), False, 60)
+    assert [found["state"] for found in answer["components"]] == ["installed"]
+    assert len(asked) == 2
 
 
 def test_nothing_is_swept_away_from_an_install_that_has_begun(host: Host) -> None:
